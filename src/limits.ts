@@ -1,0 +1,126 @@
+/**
+ * Owns every bound of the engine: its unit, its reason, and the relations between bounds that the code relies on.
+ * Nothing else in the source may define a limit.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Format of everything on disk. A store with a higher one is refused. */
+export const STORE_FORMAT = 1;
+
+/** LMDB page size in bytes, fixed at creation: its largest key is then 4026 bytes, and Deno KV allows 2048. */
+export const PAGE_SIZE_BYTES = 8192;
+
+/** Encoded bytes of a key that is written. As in Deno KV. */
+export const KEY_BYTES_MAX = 2048;
+
+/** Encoded bytes of a key that is read or watched. One more, so that the successor of the longest key can be named. */
+export const KEY_READ_BYTES_MAX = KEY_BYTES_MAX + 1;
+
+/** Serialized bytes of one value, unless `valueBytesMax` says otherwise. Deno KV: 64 KiB. */
+export const VALUE_BYTES_MAX = 16 * MIB;
+
+/** Checks in one commit. */
+export const CHECKS_MAX = 1000;
+
+/** Mutations in one commit: their place within the commit must fit 16 bits. */
+export const MUTATIONS_MAX = 10_000;
+
+/** Bytes of all keys and values of one commit. Bounds what a shard holds in memory for one request. */
+export const COMMIT_BYTES_MAX = 64 * MIB;
+
+/** Keys of one `getMany`. Bounds how long one call may hold the calling thread. */
+export const GET_MANY_KEYS_MAX = 10_000;
+
+/** Entries in one batch of `list`: as in Deno KV. */
+export const LIST_BATCH_DEFAULT = 100;
+export const LIST_BATCH_IMPLICIT_MAX = 500;
+export const LIST_BATCH_MAX = 1000;
+
+/** Shards of one store: the participants of a round are bits of one 32-bit word, and its sign bit stays free. */
+export const SHARDS_MAX = 31;
+
+/** Leading parts of a key that choose its shard. */
+export const PARTITION_DEPTH_DEFAULT = 2;
+export const PARTITION_DEPTH_MAX = 8;
+
+/** Leading parts whose hashes travel with a change record. A deeper prefix is matched by comparing bytes. */
+export const PREFIX_DEPTH_MAX = 16;
+
+/** Threads that may share one engine, the opening one included: each has one bit of a word and one pair of rings a shard. */
+export const CALLERS_MAX = 31;
+
+/** Bytes of one caller's request ring to one shard. Half of it is the largest frame that travels inside. */
+export const REQUEST_RING_BYTES = 1 * MIB;
+
+/** Bytes of one shard's reply ring to one caller. A caller reserves room for the answer before it asks. */
+export const REPLY_RING_BYTES = 256 * KIB;
+
+/** Bytes of the ring in which multi-shard commits wait for their round. */
+export const ROUND_RING_BYTES = 4 * MIB;
+
+/** Commits in one round: their verdicts have one cell each. */
+export const ROUND_COMMITS_MAX = 1024;
+
+/** Bytes of one shard's change ring. A reader that falls further behind takes the gap from the log. */
+export const CHANGE_RING_BYTES = 4 * MIB;
+
+/** Requests waiting in one caller for room in a ring, in bytes. Beyond it a call is refused. */
+export const CALLER_BACKLOG_BYTES_MAX = 256 * MIB;
+
+/** Requests that a shard takes into one transaction. Bounds the time that one batch may take. */
+export const BATCH_COMMITS_MAX = 4096;
+
+/** Bytes of the requests that a shard takes into one transaction; a larger single request is a batch of its own. */
+export const BATCH_BYTES_MAX = 4 * MIB;
+
+/** Bytes of one row of the change log. A row is never split within one commit, so one commit may exceed it. */
+export const LOG_ROW_BYTES_MAX = 256 * KIB;
+
+/** Expired entries that are swept in one transaction. */
+export const SWEEP_ENTRIES_MAX = 1000;
+
+/** Time between background flushes with `durability: "relaxed"`, in milliseconds. */
+export const FLUSH_INTERVAL_MS = 200;
+
+/** Longest sleep of a shard, in milliseconds: the slow fallback behind every wake-up. */
+export const SHARD_SLEEP_MS_MAX = 1000;
+
+/** Age of a transaction at which the watchdog turns a shard's health red, in milliseconds. */
+export const STALL_MS_MAX = 10_000;
+
+/** Time that `process.exit()` waits for the shards to leave their transactions, in milliseconds. */
+export const EXIT_GUARD_MS_MAX = 5_000;
+
+/** Deaths of one shard's thread within the window after which it is given up. */
+export const SHARD_RESTARTS_MAX = 5;
+export const SHARD_RESTART_WINDOW_MS = 60_000;
+
+/** Collects over several shards before writers are asked to pause for the cut. */
+export const CUT_TRIES_MAX = 16;
+
+/** Longest time that a shard pauses before a commit for the sake of a cut, in milliseconds. */
+export const CUT_PAUSE_MS_MAX = 5;
+
+/** Longest time a blocking read waits for an unfinished round, in milliseconds. */
+export const ROUND_WAIT_MS_MAX = 5_000;
+
+/** Age at which an open snapshot is released, in milliseconds: it pins pages, and the file grows. */
+export const SNAPSHOT_AGE_MS_MAX = 60_000;
+
+/** Bytes that the dispatcher takes from a ring in one go. */
+export const POLL_BYTES_MAX = 256 * KIB;
+
+/** Changes that the dispatcher delivers before it lets timers run. */
+export const DISPATCH_CHANGES_MAX = 2000;
+
+/** Bytes of changes that the dispatcher holds for a shard that is ahead of the watermark. */
+export const DISPATCH_BACKLOG_BYTES_MAX = 8 * MIB;
+
+/** Default bounds of one watcher's buffer. */
+export const WATCHER_BUFFER_BYTES_MAX = 4 * MIB;
+export const WATCHER_BUFFER_COUNT_MAX = 10_000;
+
+/** Bytes of log that one catch-up slice reads before live watchers get their turn. */
+export const CATCH_UP_SLICE_BYTES_MAX = 1 * MIB;

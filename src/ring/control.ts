@@ -1,0 +1,343 @@
+/**
+ * Owns the control block: the words of shared memory by which callers, shards and dispatchers know of each other.
+ * Any thread of the engine may hold one; the methods say who may call them.
+ *
+ * Invariants
+ * 1. The counter only grows. A batch takes one value and numbers its commits within it, so (counter, order) is a versionstamp.
+ * 2. While a shard has taken a counter value whose records it has not published, its `lowestInFlight` is at most that value;
+ *    while a round is unfinished, the round floor is at most the round's value. So every record below {@link watermark} is published.
+ * 3. `commits` of a shard is raised after its LMDB commit and before anybody is told of it: a reader that finds it unmoved
+ *    since it took its snapshot has missed nothing that was acknowledged.
+ * 4. `roundEntered` of a shard is stored before the LMDB commit that holds the round, and `finishedRound` after the last
+ *    participant's: a snapshot of a shard whose `roundEntered` is at most `finishedRound` holds no half of a commit.
+ * 5. A sleeper reads its bell, looks for work, says that it sleeps, and waits for the bell to differ; a waker makes the work
+ *    visible, moves the bell, and wakes if the sleeper said so. Whatever the order, no wake-up is lost.
+ *
+ * What it does not do: it holds no data and no rings.
+ */
+import { CALLERS_MAX, SHARDS_MAX } from "../limits.js";
+
+/** Bytes of a cache line: words of different writers stand this far apart. */
+const LINE_BYTES = 64;
+const LINE_WORDS = LINE_BYTES / 4;
+const LINE_LONGS = LINE_BYTES / 8;
+
+/** Lines of the block, in this order; the callers' and the shards' follow. */
+const COUNTER_LINE = 0;
+const FLOOR_LINE = 1;
+const ENGINE_LINE = 2;
+const ROUND_LINE = 3;
+const LOCK_LINE = 4;
+const CALLERS_LINE = 5;
+const SHARDS_LINE = CALLERS_LINE + CALLERS_MAX;
+const LINES_PER_SHARD = 3;
+
+/** Words of the engine's line. */
+const STOP = ENGINE_LINE * LINE_WORDS;
+const CALLERS_WATCHING = STOP + 1;
+const CUT_GATE = STOP + 2;
+
+/** Words of the round line: see `round-ring.ts` for what they mean together. */
+export const ROUND_WORDS = {
+  active: ROUND_LINE * LINE_WORDS,
+  finished: ROUND_LINE * LINE_WORDS + 1,
+  phase: ROUND_LINE * LINE_WORDS + 2,
+  participants: ROUND_LINE * LINE_WORDS + 3,
+  arrived: ROUND_LINE * LINE_WORDS + 4,
+  committed: ROUND_LINE * LINE_WORDS + 5,
+  activeBytes: ROUND_LINE * LINE_WORDS + 6,
+  activeCommits: ROUND_LINE * LINE_WORDS + 7,
+  decider: ROUND_LINE * LINE_WORDS + 8,
+  openBytes: LOCK_LINE * LINE_WORDS + 1,
+  openCommits: LOCK_LINE * LINE_WORDS + 2,
+  openParticipants: LOCK_LINE * LINE_WORDS + 3,
+  lock: LOCK_LINE * LINE_WORDS,
+} as const;
+
+/** Longs of the round line that hold the counter value and the time of the active round. */
+const ROUND_COUNTER = ROUND_LINE * LINE_LONGS + 5;
+const ROUND_NOW_MS = ROUND_LINE * LINE_LONGS + 6;
+
+/** Words of a caller's line. */
+const BELL = 0;
+const BELL_SLEEPING = 1;
+
+/** Words of a shard's three lines: the first two are written by the shard, the third by those who wake it. */
+const SHARD_STATE = 4;
+const SHARD_COMMITS = 5;
+const SHARD_ROUND_ENTERED = 6;
+const SHARD_SLEEPING = 7;
+const SHARD_INCARNATION = 8;
+const SHARD_DOORBELL = 2 * LINE_WORDS;
+const SHARD_MAIL = 2 * LINE_WORDS + 1;
+/** Longs of a shard's lines. */
+const SHARD_LOWEST_IN_FLIGHT = 0;
+const SHARD_BUSY_SINCE_MS = 1;
+
+const NONE_IN_FLIGHT = 0x7fff_ffff_ffff_ffffn;
+
+/** What a shard's thread is doing, as far as others must know. */
+export const ShardState = {
+  /** No thread, or one that has not opened its store yet. */
+  down: 0,
+  starting: 1,
+  /** In its loop, outside of a transaction. */
+  running: 2,
+  /** Inside a transaction: must not be ended now. */
+  inTransaction: 3,
+  /** Left its loop because it was told to. */
+  stopped: 4,
+  /** Given up by the supervisor. */
+  failed: 5,
+} as const;
+export type ShardState = (typeof ShardState)[keyof typeof ShardState];
+
+export class Control {
+  readonly words: Int32Array;
+  readonly longs: BigInt64Array;
+  readonly shardCount: number;
+
+  /** A fresh block for `shardCount` shards whose counter continues above `counter`, and rounds above `round`. */
+  static create(shardCount: number, counter: number, round: number): Control {
+    const lines = SHARDS_LINE + LINES_PER_SHARD * SHARDS_MAX;
+    const control = new Control(new SharedArrayBuffer(lines * LINE_BYTES), shardCount);
+    Atomics.store(control.longs, COUNTER_LINE * LINE_LONGS, BigInt(counter));
+    Atomics.store(control.longs, FLOOR_LINE * LINE_LONGS, NONE_IN_FLIGHT);
+    Atomics.store(control.words, ROUND_WORDS.active, round);
+    Atomics.store(control.words, ROUND_WORDS.finished, round);
+    for (let shard = 0; shard < shardCount; shard++) control.clearInFlight(shard);
+    return control;
+  }
+
+  constructor(
+    readonly buffer: SharedArrayBuffer,
+    shardCount: number,
+  ) {
+    this.words = new Int32Array(buffer);
+    this.longs = new BigInt64Array(buffer);
+    this.shardCount = shardCount;
+  }
+
+  // ── the counter and the watermark ────────────────────────────────────────────────────────────────
+
+  /** The largest counter value taken so far. */
+  get counter(): number {
+    return Number(Atomics.load(this.longs, COUNTER_LINE * LINE_LONGS));
+  }
+
+  /** Shard only: announces that a counter value will be taken, then takes it (invariant 2). */
+  takeCounter(shard: number): number {
+    this.announceInFlight(shard);
+    return Number(Atomics.add(this.longs, COUNTER_LINE * LINE_LONGS, 1n)) + 1;
+  }
+
+  /** Shard only: nothing below the counter of this moment will be withheld by this shard, but what comes next may be. */
+  announceInFlight(shard: number): void {
+    const next = Atomics.load(this.longs, COUNTER_LINE * LINE_LONGS) + 1n;
+    Atomics.store(this.longs, this.#shardLong(shard, SHARD_LOWEST_IN_FLIGHT), next);
+  }
+
+  /** Shard only, after publishing. Pairs with the loads in {@link watermark}. */
+  clearInFlight(shard: number): void {
+    Atomics.store(this.longs, this.#shardLong(shard, SHARD_LOWEST_IN_FLIGHT), NONE_IN_FLIGHT);
+  }
+
+  /** Decider only: holds the watermark below the round, takes the round's counter value and its time. */
+  takeRoundCounter(nowMs: number): number {
+    const next = Atomics.load(this.longs, COUNTER_LINE * LINE_LONGS) + 1n;
+    Atomics.store(this.longs, FLOOR_LINE * LINE_LONGS, next);
+    const counter = Atomics.add(this.longs, COUNTER_LINE * LINE_LONGS, 1n) + 1n;
+    Atomics.store(this.longs, ROUND_COUNTER, counter);
+    Atomics.store(this.longs, ROUND_NOW_MS, BigInt(Math.trunc(nowMs)));
+    return Number(counter);
+  }
+
+  get roundCounter(): number {
+    return Number(Atomics.load(this.longs, ROUND_COUNTER));
+  }
+
+  get roundNowMs(): number {
+    return Number(Atomics.load(this.longs, ROUND_NOW_MS));
+  }
+
+  /** The last participant of a round only, before it raises `finished`. */
+  clearRoundFloor(): void {
+    Atomics.store(this.longs, FLOOR_LINE * LINE_LONGS, NONE_IN_FLIGHT);
+  }
+
+  /**
+   * Every change whose counter is below the result has been published to its shard's ring. The order of the loads is the proof:
+   * first the counter, then the shards, then the round; the caller reads the rings' tails after this returns.
+   */
+  watermark(): number {
+    let lowest = Atomics.load(this.longs, COUNTER_LINE * LINE_LONGS) + 1n;
+    for (let shard = 0; shard < this.shardCount; shard++) {
+      const inFlight = Atomics.load(this.longs, this.#shardLong(shard, SHARD_LOWEST_IN_FLIGHT));
+      if (inFlight < lowest) lowest = inFlight;
+    }
+    const floor = Atomics.load(this.longs, FLOOR_LINE * LINE_LONGS);
+    return Number(floor < lowest ? floor : lowest);
+  }
+
+  // ── callers ──────────────────────────────────────────────────────────────────────────────────────
+
+  /** Index of a caller's bell in {@link words}, for `Atomics.waitAsync`. */
+  bellIndex(caller: number): number {
+    return (CALLERS_LINE + caller) * LINE_WORDS + BELL;
+  }
+
+  /** Shard only: tells a caller that there is something for it. Pairs with the caller's `setBellSleeping` and waitAsync. */
+  ringBell(caller: number): void {
+    const bell = this.bellIndex(caller);
+    Atomics.add(this.words, bell, 1);
+    if (Atomics.load(this.words, bell + BELL_SLEEPING) !== 0) Atomics.notify(this.words, bell);
+  }
+
+  /** Caller only: whether it waits on its bell. */
+  setBellSleeping(caller: number, sleeping: boolean): void {
+    Atomics.store(this.words, this.bellIndex(caller) + BELL_SLEEPING, sleeping ? 1 : 0);
+  }
+
+  /** Caller only: whether shards ring this caller's bell when they have published changes. */
+  setWatching(caller: number, watching: boolean): void {
+    if (watching) Atomics.or(this.words, CALLERS_WATCHING, 1 << caller);
+    else Atomics.and(this.words, CALLERS_WATCHING, ~(1 << caller));
+  }
+
+  /** Shard only, after publishing: rings every caller that watches. */
+  ringWatchers(): void {
+    let callers = Atomics.load(this.words, CALLERS_WATCHING);
+    while (callers !== 0) {
+      const caller = 31 - Math.clz32(callers);
+      this.ringBell(caller);
+      callers &= ~(1 << caller);
+    }
+  }
+
+  // ── shards ───────────────────────────────────────────────────────────────────────────────────────
+
+  doorbell(shard: number): number {
+    return Atomics.load(this.words, this.#shardWord(shard, SHARD_DOORBELL));
+  }
+
+  /** Any thread: tells a shard that there is work. Pairs with {@link sleep}. */
+  ringDoorbell(shard: number): void {
+    const doorbell = this.#shardWord(shard, SHARD_DOORBELL);
+    Atomics.add(this.words, doorbell, 1);
+    if (Atomics.load(this.words, this.#shardWord(shard, SHARD_SLEEPING)) !== 0) Atomics.notify(this.words, doorbell);
+  }
+
+  /** Shard only: sleeps until the doorbell differs from `seen`, at most `timeoutMs`. Pairs with {@link ringDoorbell}. */
+  sleep(shard: number, seen: number, timeoutMs: number): void {
+    const sleeping = this.#shardWord(shard, SHARD_SLEEPING);
+    Atomics.store(this.words, sleeping, 1);
+    Atomics.wait(this.words, this.#shardWord(shard, SHARD_DOORBELL), seen, timeoutMs);
+    Atomics.store(this.words, sleeping, 0);
+  }
+
+  /** Any thread: there is a message on one of the shard's ports. */
+  raiseMail(shard: number): void {
+    Atomics.store(this.words, this.#shardWord(shard, SHARD_MAIL), 1);
+    this.ringDoorbell(shard);
+  }
+
+  /** Shard only: whether there is mail, lowering the flag before the ports are read so that none is missed. */
+  takeMail(shard: number): boolean {
+    return Atomics.exchange(this.words, this.#shardWord(shard, SHARD_MAIL), 0) !== 0;
+  }
+
+  state(shard: number): ShardState {
+    return Atomics.load(this.words, this.#shardWord(shard, SHARD_STATE)) as ShardState;
+  }
+
+  setState(shard: number, state: ShardState): void {
+    const word = this.#shardWord(shard, SHARD_STATE);
+    Atomics.store(this.words, word, state);
+    Atomics.notify(this.words, word);
+  }
+
+  /** Blocks until the shard's state differs from `state`, at most `timeoutMs`. */
+  waitState(shard: number, state: ShardState, timeoutMs: number): void {
+    Atomics.wait(this.words, this.#shardWord(shard, SHARD_STATE), state, timeoutMs);
+  }
+
+  /** Shard only, around a transaction: since when it runs, on the system's clock. */
+  setBusySince(shard: number, sinceMs: number): void {
+    Atomics.store(this.longs, this.#shardLong(shard, SHARD_BUSY_SINCE_MS), BigInt(sinceMs));
+  }
+
+  /** Milliseconds on the system's clock at which the shard's transaction began, 0 when it is in none. */
+  busySinceMs(shard: number): number {
+    return Number(Atomics.load(this.longs, this.#shardLong(shard, SHARD_BUSY_SINCE_MS)));
+  }
+
+  /** Number of LMDB commits of a shard, wrapping. */
+  commits(shard: number): number {
+    return Atomics.load(this.words, this.#shardWord(shard, SHARD_COMMITS));
+  }
+
+  /** Shard only, after an LMDB commit and before anybody is told. */
+  raiseCommits(shard: number): void {
+    Atomics.add(this.words, this.#shardWord(shard, SHARD_COMMITS), 1);
+  }
+
+  /** The newest round whose changes the shard's store may hold. */
+  roundEntered(shard: number): number {
+    return Atomics.load(this.words, this.#shardWord(shard, SHARD_ROUND_ENTERED));
+  }
+
+  setRoundEntered(shard: number, round: number): void {
+    Atomics.store(this.words, this.#shardWord(shard, SHARD_ROUND_ENTERED), round);
+  }
+
+  /** How many threads this shard has had. */
+  incarnation(shard: number): number {
+    return Atomics.load(this.words, this.#shardWord(shard, SHARD_INCARNATION));
+  }
+
+  raiseIncarnation(shard: number): void {
+    Atomics.add(this.words, this.#shardWord(shard, SHARD_INCARNATION), 1);
+  }
+
+  // ── the engine ───────────────────────────────────────────────────────────────────────────────────
+
+  get stopping(): boolean {
+    return Atomics.load(this.words, STOP) !== 0;
+  }
+
+  /** Tells every shard to leave its loop, and wakes them all. */
+  stop(): void {
+    Atomics.store(this.words, STOP, 1);
+    for (let shard = 0; shard < this.shardCount; shard++) this.ringDoorbell(shard);
+    Atomics.notify(this.words, ROUND_WORDS.phase);
+    Atomics.notify(this.words, CUT_GATE);
+  }
+
+  /** Reader only: asks the shards to pause before their next commit. Closes again with {@link openCutGate}. */
+  closeCutGate(): void {
+    Atomics.add(this.words, CUT_GATE, 1);
+  }
+
+  openCutGate(): void {
+    if (Atomics.sub(this.words, CUT_GATE, 1) === 1) Atomics.notify(this.words, CUT_GATE);
+  }
+
+  /** Shard only, before a commit: waits while a cut is taken, at most `timeoutMs`, so that a dead reader can't hold it. */
+  passCutGate(timeoutMs: number): void {
+    const closed = Atomics.load(this.words, CUT_GATE);
+    if (closed > 0 && !this.stopping) Atomics.wait(this.words, CUT_GATE, closed, timeoutMs);
+  }
+
+  /** The newest round that all its participants have committed. */
+  get finishedRound(): number {
+    return Atomics.load(this.words, ROUND_WORDS.finished);
+  }
+
+  #shardWord(shard: number, word: number): number {
+    return (SHARDS_LINE + shard * LINES_PER_SHARD) * LINE_WORDS + word;
+  }
+
+  #shardLong(shard: number, long: number): number {
+    return (SHARDS_LINE + shard * LINES_PER_SHARD) * LINE_LONGS + long;
+  }
+}
