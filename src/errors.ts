@@ -34,6 +34,8 @@ export type KvErrorCode =
   | "KV_HISTORY_TRIMMED"
   | "KV_WATCH_OVERFLOW"
   | "KV_SNAPSHOT_EXPIRED"
+  | "KV_CURSOR_TOO_EARLY"
+  | "KV_OVERLOADED"
   | "KV_STORAGE";
 
 /** Misuse: the call itself is wrong, and nothing was done. */
@@ -211,6 +213,18 @@ export class KvStorageError extends KvError {
   }
 }
 
+/** More was asked than the shards take, and the queue before them is full. The call was not started. */
+export class KvOverloadedError extends KvError {
+  override readonly name = "KvOverloadedError";
+
+  constructor(backlogBytes: number, backlogBytesMax: number) {
+    super(
+      "KV_OVERLOADED",
+      `${backlogBytes} bytes of writes wait for the shards, limit ${backlogBytesMax}: await some of them before sending more`,
+    );
+  }
+}
+
 /** The history before `oldest` is gone. */
 export class KvHistoryTrimmedError extends KvError {
   override readonly name = "KvHistoryTrimmedError";
@@ -233,7 +247,10 @@ export class KvSnapshotExpiredError extends KvError {
   readonly ageMsMax: number;
 
   constructor(ageMsMax: number) {
-    super("KV_SNAPSHOT_EXPIRED", `this snapshot was open for more than ${ageMsMax} ms and was released: take a new one`);
+    super(
+      "KV_SNAPSHOT_EXPIRED",
+      `this snapshot was open for more than ${ageMsMax} ms and was released: take a new one`,
+    );
     this.ageMsMax = ageMsMax;
   }
 }

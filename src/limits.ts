@@ -55,7 +55,7 @@ export const CALLERS_MAX = 31;
 export const REQUEST_RING_BYTES = 1 * MIB;
 
 /** Bytes of one shard's reply ring to one caller. A caller reserves room for the answer before it asks. */
-export const REPLY_RING_BYTES = 256 * KIB;
+export const REPLY_RING_BYTES = 1 * MIB;
 
 /** Bytes of the ring in which multi-shard commits wait for their round. */
 export const ROUND_RING_BYTES = 4 * MIB;
@@ -89,6 +89,12 @@ export const SHARD_SLEEP_MS_MAX = 1000;
 
 /** Age of a transaction at which the watchdog turns a shard's health red, in milliseconds. */
 export const STALL_MS_MAX = 10_000;
+
+/** Time between two looks of the watchdog, and the slow fallback behind a caller's bell, in milliseconds. */
+export const WATCHDOG_INTERVAL_MS = 1000;
+
+/** Time that `close` waits for what was sent before it tells the shards to stop, in milliseconds. */
+export const DRAIN_MS_MAX = 30_000;
 
 /** Time that `process.exit()` waits for the shards to leave their transactions, in milliseconds. */
 export const EXIT_GUARD_MS_MAX = 5_000;

@@ -90,7 +90,11 @@ export class ChangeRingWriter {
     const blockBytes = records.byteLength;
     if (blockBytes === 0) return;
     // No record of such a block can be too large, and none meets the wrap.
-    if (blockBytes <= this.#recordBytesMax && blockBytes <= this.#roomBytes() && aligned(blockBytes) === blockBytes) {
+    if (
+      blockBytes <= this.#recordBytesMax &&
+      blockBytes <= this.#roomBytes() &&
+      aligned(blockBytes) === blockBytes
+    ) {
       this.#publishStep(records, 0);
       return;
     }
@@ -137,7 +141,7 @@ export class ChangeRingWriter {
   #closeUnfinishedStep(): void {
     // Pairs with the predecessor's exchange in #publishStep.
     const intent = Atomics.load(this.#words, CHANGE_INTENT_WORD);
-    const unfinishedBytes = ((intent - this.#tail) | 0) << POSITION_SHIFT;
+    const unfinishedBytes = ((intent - this.#tail) | 0) * RECORD_ALIGNMENT_BYTES;
     if (unfinishedBytes === 0) return;
     if (unfinishedBytes < 0 || unfinishedBytes > this.#stepBytesMax) {
       throw new KvCorruptError(`change ring announces ${intent} with its tail at ${this.#tail}`);
@@ -249,7 +253,8 @@ export class ChangeRingReader {
     runBytes: number,
     maxBytes: number,
   ): Uint8Array<ArrayBuffer> | "lapped" | "padding" {
-    const spanBytes = Math.min(runBytes, Math.max(RECORD_ALIGNMENT_BYTES, maxBytes)) & -RECORD_ALIGNMENT_BYTES;
+    const spanBytes =
+      Math.min(runBytes, Math.max(RECORD_ALIGNMENT_BYTES, maxBytes)) & -RECORD_ALIGNMENT_BYTES;
     let copy = this.#copy(offset, spanBytes);
     if (copy === undefined) return this.#lapped();
     const first = sizeAt(viewOf(copy), 0, runBytes);
@@ -319,7 +324,9 @@ function sizeAt(view: DataView, at: number, runBytes: number): number {
   const isPadding = word >= PADDING_FLAG;
   const size = isPadding ? word - PADDING_FLAG : aligned(word);
   if (size < RECORD_ALIGNMENT_BYTES || at + size > runBytes) {
-    throw new KvCorruptError(`change ring holds a length of ${word} with ${runBytes - at} bytes published behind it`);
+    throw new KvCorruptError(
+      `change ring holds a length of ${word} with ${runBytes - at} bytes published behind it`,
+    );
   }
   return isPadding ? -size : size;
 }
@@ -342,7 +349,10 @@ function assertRecords(records: DataView, recordBytesMax: number): void {
     const leftBytes = records.byteLength - at;
     const length = leftBytes < RECORD_ALIGNMENT_BYTES ? leftBytes : records.getUint32(at, true);
     if (length > recordBytesMax) {
-      throw new KvRangeError("KV_LIMIT_EXCEEDED", `change record is ${length} bytes, limit ${recordBytesMax}: publish a stub`);
+      throw new KvRangeError(
+        "KV_LIMIT_EXCEEDED",
+        `change record is ${length} bytes, limit ${recordBytesMax}: publish a stub`,
+      );
     }
     if (length < LENGTH_BYTES || leftBytes < RECORD_ALIGNMENT_BYTES || aligned(length) > leftBytes) {
       throw new KvRangeError(

@@ -36,6 +36,7 @@ const LINES_PER_SHARD = 3;
 const STOP = ENGINE_LINE * LINE_WORDS;
 const CALLERS_WATCHING = STOP + 1;
 const CUT_GATE = STOP + 2;
+const CALLERS_STARVED = STOP + 3;
 
 /** Words of the round line: see `round-ring.ts` for what they mean together. */
 export const ROUND_WORDS = {
@@ -73,6 +74,9 @@ const SHARD_MAIL = 2 * LINE_WORDS + 1;
 /** Longs of a shard's lines. */
 const SHARD_LOWEST_IN_FLIGHT = 0;
 const SHARD_BUSY_SINCE_MS = 1;
+
+/** The slow fallback behind waiting for a shard's state. */
+const STATE_WAIT_MS = 100;
 
 const NONE_IN_FLIGHT = 0x7fff_ffff_ffff_ffffn;
 
@@ -128,6 +132,11 @@ export class Control {
   /** Shard only: announces that a counter value will be taken, then takes it (invariant 2). */
   takeCounter(shard: number): number {
     this.announceInFlight(shard);
+    return Number(Atomics.add(this.longs, COUNTER_LINE * LINE_LONGS, 1n)) + 1;
+  }
+
+  /** Shard only, with a counter value in flight: takes a further one. The mark below the first covers it. */
+  takeFurtherCounter(): number {
     return Number(Atomics.add(this.longs, COUNTER_LINE * LINE_LONGS, 1n)) + 1;
   }
 
@@ -206,11 +215,24 @@ export class Control {
 
   /** Shard only, after publishing: rings every caller that watches. */
   ringWatchers(): void {
-    let callers = Atomics.load(this.words, CALLERS_WATCHING);
-    while (callers !== 0) {
-      const caller = 31 - Math.clz32(callers);
+    this.#ringAll(Atomics.load(this.words, CALLERS_WATCHING));
+  }
+
+  /** Caller only: it has multi-shard commits for which the next round has no room; its bell rings when a round has finished. */
+  setStarved(caller: number): void {
+    Atomics.or(this.words, CALLERS_STARVED, 1 << caller);
+  }
+
+  /** The finisher of a round only. */
+  ringStarved(): void {
+    this.#ringAll(Atomics.exchange(this.words, CALLERS_STARVED, 0));
+  }
+
+  #ringAll(callers: number): void {
+    for (let left = callers; left !== 0; ) {
+      const caller = 31 - Math.clz32(left);
       this.ringBell(caller);
-      callers &= ~(1 << caller);
+      left &= ~(1 << caller);
     }
   }
 
@@ -224,7 +246,8 @@ export class Control {
   ringDoorbell(shard: number): void {
     const doorbell = this.#shardWord(shard, SHARD_DOORBELL);
     Atomics.add(this.words, doorbell, 1);
-    if (Atomics.load(this.words, this.#shardWord(shard, SHARD_SLEEPING)) !== 0) Atomics.notify(this.words, doorbell);
+    if (Atomics.load(this.words, this.#shardWord(shard, SHARD_SLEEPING)) !== 0)
+      Atomics.notify(this.words, doorbell);
   }
 
   /** Shard only: sleeps until the doorbell differs from `seen`, at most `timeoutMs`. Pairs with {@link ringDoorbell}. */
@@ -259,6 +282,14 @@ export class Control {
   /** Blocks until the shard's state differs from `state`, at most `timeoutMs`. */
   waitState(shard: number, state: ShardState, timeoutMs: number): void {
     Atomics.wait(this.words, this.#shardWord(shard, SHARD_STATE), state, timeoutMs);
+  }
+
+  /** Resolves when the shard's state has moved away from `state`, or after a while. Keeps the process alive. */
+  async stateMoved(shard: number, state: ShardState): Promise<void> {
+    const keepAlive = setInterval(() => {}, STATE_WAIT_MS);
+    const wait = Atomics.waitAsync(this.words, this.#shardWord(shard, SHARD_STATE), state, STATE_WAIT_MS);
+    if (wait.async) await wait.value;
+    clearInterval(keepAlive);
   }
 
   /** Shard only, around a transaction: since when it runs, on the system's clock. */

@@ -7,7 +7,12 @@
  * It knows no protocol: what the words mean is the business of the ring that asks.
  */
 import { KvRangeError } from "../errors.js";
-import { CAPACITY_BYTES_MAX, CAPACITY_BYTES_MIN, DATA_OFFSET_BYTES, RECORD_ALIGNMENT_BYTES } from "./layout.js";
+import {
+  CAPACITY_BYTES_MAX,
+  CAPACITY_BYTES_MIN,
+  DATA_OFFSET_BYTES,
+  RECORD_ALIGNMENT_BYTES,
+} from "./layout.js";
 
 /**
  * New memory for a ring, with each of `positionWords` at `startPosition`. No other thread has it yet, so the stores are plain.

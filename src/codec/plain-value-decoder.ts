@@ -1,0 +1,221 @@
+/**
+ * Owns the fast way from bytes back to a plain value (grammar: v8-format.ts).
+ *
+ * Why: a call of V8's deserializer costs more than a microsecond before it has read the first tag. So the tags of plain values
+ * are read here, and at the first other tag, or the first sign of damage, the whole is left to V8, which has the last word on
+ * what is readable.
+ *
+ * Pure functions for any thread; the state below lives for one call. Invariants:
+ * 1. The value is the one that V8 would give: own properties only, whatever `Object.prototype` has been made to hold.
+ * 2. The bytes are borrowed, and the value shares no memory with them.
+ * 3. Total: any bytes give a value or NOT_PLAIN. Nothing outside of them is read, and at most DEPTH_MAX levels are entered.
+ */
+import { readLatin1, readUtf16 } from "./byte-text.js";
+import { V8_VERSION_MAX, V8_VERSION_PLAIN_MIN, V8Tag } from "./v8-format.js";
+
+/** Says that V8 has to read the bytes. */
+export const NOT_PLAIN: unique symbol = Symbol("not plain");
+
+const DEPTH_MAX = 64;
+const DIGIT_BYTES = 8;
+/** Larger bigints are V8's: shifting them digit by digit takes quadratic time. */
+const DIGITS_MAX = 8;
+
+/** Names of properties repeat from value to value. A name that is found here is not made anew, and is quicker to store by. */
+const NAMES_COUNT = 1024;
+const NAME_BYTES_MAX = 24;
+const names: string[] = new Array<string>(NAMES_COUNT).fill("");
+
+const EMPTY = new Uint8Array(0);
+const float64 = new Float64Array(1);
+const float64Bytes = new Uint8Array(float64.buffer);
+const bigints = new BigUint64Array(float64.buffer);
+
+let bytes: Uint8Array = EMPTY;
+let offset = 0;
+/** What began so far, in order: a reference names its place. */
+let objects: object[] = [];
+
+/** The value in the bytes, or NOT_PLAIN. */
+export function decodePlainValue(source: Uint8Array): unknown {
+  const version = source[1]!;
+  if (source[0] !== V8Tag.version || version < V8_VERSION_PLAIN_MIN || version > V8_VERSION_MAX) {
+    return NOT_PLAIN;
+  }
+  bytes = source;
+  offset = 2;
+  const value = readValue(0);
+  bytes = EMPTY;
+  if (objects.length > 0) objects = [];
+  return value;
+}
+
+function readValue(depth: number): unknown {
+  let tag = bytes[offset++];
+  while (tag === V8Tag.padding) tag = bytes[offset++];
+  switch (tag) {
+    case V8Tag.oneByteString:
+      return readOneByteString();
+    case V8Tag.int32:
+      return readInt32();
+    case V8Tag.beginObject:
+      return depth < DEPTH_MAX ? readObject(depth) : NOT_PLAIN;
+    case V8Tag.double:
+      return loadDigit() ? float64[0] : NOT_PLAIN;
+    case V8Tag.true:
+      return true;
+    case V8Tag.false:
+      return false;
+    case V8Tag.null:
+      return null;
+    case V8Tag.undefined:
+      return undefined;
+    case V8Tag.beginDenseArray:
+      return depth < DEPTH_MAX ? readDenseArray(depth) : NOT_PLAIN;
+    case V8Tag.twoByteString:
+      return readTwoByteString();
+    case V8Tag.bigint:
+      return readBigint();
+    case V8Tag.reference:
+      return objects[readVarint()] ?? NOT_PLAIN;
+    default:
+      return NOT_PLAIN;
+  }
+}
+
+function readInt32(): unknown {
+  const zigzag = readVarint();
+  return zigzag < 0 ? NOT_PLAIN : (zigzag >>> 1) ^ -(zigzag & 1);
+}
+
+function readOneByteString(): unknown {
+  const length = readVarint();
+  const start = offset;
+  if (!step(length)) return NOT_PLAIN;
+  return readLatin1(bytes, start, offset);
+}
+
+function readTwoByteString(): unknown {
+  const length = readVarint();
+  const start = offset;
+  if (!step(length) || (length & 1) !== 0) return NOT_PLAIN;
+  return readUtf16(bytes, start, offset);
+}
+
+function readBigint(): unknown {
+  const header = readVarint();
+  const length = header >>> 1;
+  if (length % DIGIT_BYTES !== 0 || length > DIGITS_MAX * DIGIT_BYTES) return NOT_PLAIN;
+  // An unreadable header, and a negative zero, which is damage.
+  if (header < 0 || header === 1) return NOT_PLAIN;
+  let magnitude = 0n;
+  for (let shift = 0n; shift < BigInt(8 * length); shift += 64n) {
+    if (!loadDigit()) return NOT_PLAIN;
+    magnitude |= bigints[0]! << shift;
+  }
+  return (header & 1) === 0 ? magnitude : -magnitude;
+}
+
+function readObject(depth: number): unknown {
+  const object: Record<string, unknown> = {};
+  objects.push(object);
+  let count = 0;
+  while (bytes[offset] !== V8Tag.endObject) {
+    const key = readKey();
+    if (key === NOT_PLAIN) return NOT_PLAIN;
+    const value = readValue(depth + 1);
+    if (value === NOT_PLAIN) return NOT_PLAIN;
+    // What is inherited can't be trusted to let an assignment through: `__proto__` is a setter, a frozen prototype refuses.
+    if ((key as string) in object) defineProperty(object, key as string, value);
+    else object[key as string] = value;
+    count++;
+  }
+  offset++;
+  return readVarint() === count ? object : NOT_PLAIN;
+}
+
+function readDenseArray(depth: number): unknown {
+  const length = readVarint();
+  // Every element takes a byte or more, so a length beyond the bytes is damage; it must not cost memory first.
+  if (length < 0 || length > bytes.length - offset) return NOT_PLAIN;
+  const array: unknown[] = [];
+  objects.push(array);
+  for (let index = 0; index < length; index++) {
+    const value = readValue(depth + 1);
+    if (value === NOT_PLAIN) return NOT_PLAIN;
+    array.push(value);
+  }
+  if (bytes[offset++] !== V8Tag.endDenseArray) return NOT_PLAIN;
+  return readVarint() === 0 && readVarint() === length ? array : NOT_PLAIN;
+}
+
+/** A property's name; a number stands for itself, since storing by it gives the same name. */
+function readKey(): unknown {
+  let tag = bytes[offset++];
+  while (tag === V8Tag.padding) tag = bytes[offset++];
+  switch (tag) {
+    case V8Tag.oneByteString:
+      return readName();
+    case V8Tag.twoByteString:
+      return readTwoByteString();
+    case V8Tag.int32:
+      return readInt32();
+    case V8Tag.double:
+      return loadDigit() ? float64[0] : NOT_PLAIN;
+    default:
+      return NOT_PLAIN;
+  }
+}
+
+function readName(): unknown {
+  const length = readVarint();
+  const start = offset;
+  if (!step(length)) return NOT_PLAIN;
+  if (length > NAME_BYTES_MAX) return readLatin1(bytes, start, offset);
+  let hash = length;
+  for (let index = start; index < offset; index++) hash = (Math.imul(hash, 31) + bytes[index]!) | 0;
+  const slot = (hash ^ (hash >>> 10)) & (NAMES_COUNT - 1);
+  const known = names[slot]!;
+  if (isName(known, start, length)) return known;
+  const name = readLatin1(bytes, start, offset);
+  names[slot] = name;
+  return name;
+}
+
+function isName(known: string, start: number, length: number): boolean {
+  if (known.length !== length) return false;
+  for (let index = 0; index < length; index++) {
+    if (known.charCodeAt(index) !== bytes[start + index]) return false;
+  }
+  return true;
+}
+
+function defineProperty(object: object, key: string, value: unknown): void {
+  Object.defineProperty(object, key, { value, configurable: true, enumerable: true, writable: true });
+}
+
+/** Takes 8 bytes as a double and as a bigint's digit; `false` when there are fewer. */
+function loadDigit(): boolean {
+  if (bytes.length - offset < DIGIT_BYTES) return false;
+  for (let index = 0; index < DIGIT_BYTES; index++) float64Bytes[index] = bytes[offset++]!;
+  return true;
+}
+
+/** Steps over `length` bytes; `false` when there are fewer, or the length itself could not be read. */
+function step(length: number): boolean {
+  if (length < 0 || length > bytes.length - offset) return false;
+  offset += length;
+  return true;
+}
+
+/** The next varint of up to 32 bits, or -1. */
+function readVarint(): number {
+  let value = 0;
+  for (let shift = 0; shift < 35; shift += 7) {
+    const byte = bytes[offset++];
+    if (byte === undefined) return -1;
+    value |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return value >>> 0;
+  }
+  return -1;
+}

@@ -1,0 +1,166 @@
+/**
+ * Owns what has to be done to a value before V8 may serialize it.
+ *
+ * Pure functions for any thread. Two things about V8's serializer need it:
+ * - It writes a WebAssembly.Module as no bytes at all, and the whole value can't be read back. So modules are refused here.
+ * - It writes the whole ArrayBuffer behind a view: a Buffer of 2 bytes drags its pool of 8 KiB along. So such a value is
+ *   rebuilt with tight copies of its loose views.
+ *
+ * Invariants:
+ * 1. The caller's value is not changed; a value without loose views is returned as it is.
+ * 2. In a rebuilt value, what was one object is one object, cycles included.
+ *
+ * Two loose views of one ArrayBuffer no longer share it afterwards. A large dense array is looked at by index only.
+ */
+import { types } from "node:util";
+import { assertCloneable, cloneError, refuseSharedMemory } from "./native-serializer.js";
+
+/** Listing the keys of longer arrays would cost more than serializing them. */
+const KEYED_LENGTH_MAX = 4096;
+
+type ViewConstructor = new (buffer: ArrayBuffer) => ArrayBufferView;
+
+/** Objects that were rebuilt, by their originals. */
+type Rebuilt = Map<object, object>;
+
+/**
+ * The value, or a copy of it that costs fewer bytes.
+ *
+ * @throws KvTypeError KV_INVALID_VALUE when it holds a WebAssembly.Module or, if it had to be copied, anything else that
+ * V8 would refuse.
+ */
+export function storableValue(value: unknown): unknown {
+  if (!isObject(value) || !holdsLooseView(value)) return value;
+  // Rebuilding would make plain objects of things that V8 refuses, so it has to refuse them first.
+  assertCloneable(value);
+  return rebuild(value, new Map());
+}
+
+/** Visits everything that V8 would, each object once. Keeps a list of its own, so that depth costs no stack. */
+function holdsLooseView(root: object): boolean {
+  const seen = new Set<object>([root]);
+  const pending: object[] = [root];
+  let isFound = false;
+  const visit = (child: unknown): void => {
+    if (!isObject(child) || seen.has(child)) return;
+    seen.add(child);
+    pending.push(child);
+  };
+  for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
+    if (ArrayBuffer.isView(value)) isFound ||= isLoose(value);
+    else visitChildren(value, visit);
+  }
+  return isFound;
+}
+
+function visitChildren(value: object, visit: (child: unknown) => void): void {
+  // V8 refuses a proxy without a look inside.
+  if (types.isProxy(value)) return;
+  if (Array.isArray(value)) {
+    if (isLargeAndDense(value)) for (let index = 0; index < value.length; index++) visit(value[index]);
+    else for (const key of Object.keys(value)) visit(Reflect.get(value, key));
+  } else if (types.isMap(value)) {
+    Map.prototype.forEach.call(value, (item, key) => {
+      visit(key);
+      visit(item);
+    });
+  } else if (types.isSet(value)) {
+    Set.prototype.forEach.call(value, visit);
+  } else if (Object.getPrototypeOf(value) === Object.prototype || !isLeaf(value)) {
+    for (const key of Object.keys(value)) visit(Reflect.get(value, key));
+  }
+}
+
+function rebuild(value: unknown, rebuilt: Rebuilt): unknown {
+  if (!isObject(value)) return value;
+  const known = rebuilt.get(value);
+  if (known !== undefined) return known;
+  if (Array.isArray(value)) return rebuildProperties(value, emptyLike(value), rebuilt);
+  if (types.isMap(value)) return rebuildMap(value, rebuilt);
+  if (types.isSet(value)) return rebuildSet(value, rebuilt);
+  if (ArrayBuffer.isView(value)) {
+    const view = isLoose(value) ? tightCopy(value) : value;
+    rebuilt.set(value, view);
+    return view;
+  }
+  return isLeaf(value) ? value : rebuildProperties(value, {}, rebuilt);
+}
+
+function rebuildProperties(source: object, target: object, rebuilt: Rebuilt): object {
+  rebuilt.set(source, target);
+  for (const key of Object.keys(source)) {
+    // Defined, not assigned: a key may be "__proto__".
+    Object.defineProperty(target, key, {
+      value: rebuild(Reflect.get(source, key), rebuilt),
+      configurable: true,
+      enumerable: true,
+      writable: true,
+    });
+  }
+  return target;
+}
+
+function rebuildMap(source: Map<unknown, unknown>, rebuilt: Rebuilt): object {
+  const target = new Map<unknown, unknown>();
+  rebuilt.set(source, target);
+  Map.prototype.forEach.call(source, (item, key) => {
+    target.set(rebuild(key, rebuilt), rebuild(item, rebuilt));
+  });
+  return target;
+}
+
+function rebuildSet(source: Set<unknown>, rebuilt: Rebuilt): object {
+  const target = new Set<unknown>();
+  rebuilt.set(source, target);
+  Set.prototype.forEach.call(source, (item) => {
+    target.add(rebuild(item, rebuilt));
+  });
+  return target;
+}
+
+/** An empty array, with holes for its length only where the source has some: V8 writes them in another, longer form. */
+function emptyLike(source: readonly unknown[]): unknown[] {
+  const copy: unknown[] = [];
+  if (source.length > 0 && !(source.length - 1 in source)) copy.length = source.length;
+  return copy;
+}
+
+/** Whether a view shows only a part of its memory. V8 refuses shared memory, so that is not looked at here. */
+function isLoose(view: ArrayBufferView): boolean {
+  return view.byteLength !== view.buffer.byteLength;
+}
+
+function tightCopy(view: ArrayBufferView): ArrayBufferView {
+  if (types.isSharedArrayBuffer(view.buffer)) refuseSharedMemory();
+  const bytes = new Uint8Array(view.byteLength);
+  bytes.set(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+  if (types.isUint8Array(view)) return bytes;
+  // The tag is the type's true name, whatever class was derived from it.
+  const name: string = Reflect.get(view, Symbol.toStringTag);
+  const View: ViewConstructor = Reflect.get(globalThis, name);
+  return new View(bytes.buffer);
+}
+
+/** Whether V8 looks into a value by itself, or not at all. */
+function isLeaf(value: object): boolean {
+  if (Object.prototype.toString.call(value) === "[object WebAssembly.Module]") {
+    throw cloneError("#<Module> could not be cloned.");
+  }
+  return (
+    types.isDate(value) ||
+    types.isRegExp(value) ||
+    types.isNativeError(value) ||
+    types.isBoxedPrimitive(value) ||
+    types.isAnyArrayBuffer(value)
+  );
+}
+
+/** Probes only: a large array with holes where none was probed is walked by index, which finds the holes undefined. */
+function isLargeAndDense(array: readonly unknown[]): boolean {
+  const { length } = array;
+  return length > KEYED_LENGTH_MAX && 0 in array && length >>> 1 in array && length - 1 in array;
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}

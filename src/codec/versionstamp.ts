@@ -1,0 +1,127 @@
+/**
+ * Owns the versionstamp: its ten bytes, its text, its order.
+ *
+ *     versionstamp := counter (8 bytes, big-endian) order (2 bytes, big-endian)
+ *     text         := 20 lower-case hex digits of those bytes
+ *     counter 1, order 2   is   00 00 00 00 00 00 00 01 00 02   is   "00000000000000010002"
+ *
+ * Pure functions for any thread. Invariants:
+ * 1. The counter is an integer below 2^53, so it is exact in a JavaScript number and no BigInt is made on a hot path.
+ * 2. Bytes, texts and (counter, order) pairs sort alike.
+ *
+ * Does not hand out stamps: the shards do.
+ */
+import { KvTypeError } from "../errors.js";
+
+declare const versionstampBrand: unique symbol;
+
+/** A versionstamp as 20 lower-case hex digits. */
+export type Versionstamp = string & { readonly [versionstampBrand]: true };
+
+/** Bytes of a versionstamp. */
+export const VERSIONSTAMP_BYTES = 10;
+
+const TWO_TO_32 = 0x1_0000_0000;
+const VERSIONSTAMP_TEXT = /^[0-9a-f]{20}$/i;
+
+/** Text of every 16-bit word, filled in as words are met: at most 65536 short strings. */
+const wordTexts: string[] = new Array<string>(0x1_0000).fill("");
+
+let highWord = 0;
+let middleWord = 0;
+/** Text of the six highest bytes of the last stamp. They change once in 65536 stamps. */
+let highText = "000000000000";
+
+/** The text of a stamp. */
+export function formatVersionstamp(counter: number, order: number): Versionstamp {
+  return formatWords(Math.floor(counter / TWO_TO_32), counter >>> 0, order);
+}
+
+/** Stores the ten bytes of a stamp. */
+export function writeVersionstamp(target: Uint8Array, offset: number, counter: number, order: number): void {
+  const high = Math.floor(counter / TWO_TO_32);
+  const low = counter >>> 0;
+  target[offset] = high >>> 24;
+  target[offset + 1] = high >>> 16;
+  target[offset + 2] = high >>> 8;
+  target[offset + 3] = high;
+  target[offset + 4] = low >>> 24;
+  target[offset + 5] = low >>> 16;
+  target[offset + 6] = low >>> 8;
+  target[offset + 7] = low;
+  target[offset + 8] = order >>> 8;
+  target[offset + 9] = order;
+}
+
+/** The text of the stamp at `offset`. */
+export function readVersionstamp(bytes: Uint8Array, offset: number): Versionstamp {
+  return formatWords(readU32(bytes, offset), readU32(bytes, offset + 4), readOrder(bytes, offset));
+}
+
+/** The counter of the stamp at `offset`. */
+export function readCounter(bytes: Uint8Array, offset: number): number {
+  return readU32(bytes, offset) * TWO_TO_32 + readU32(bytes, offset + 4);
+}
+
+/** The order of the stamp at `offset`. */
+export function readOrder(bytes: Uint8Array, offset: number): number {
+  return (bytes[offset + 8]! << 8) | bytes[offset + 9]!;
+}
+
+/**
+ * Reads a stamp that a caller gave, in upper or lower case.
+ *
+ * A counter of 2^53 or more is legal text that no entry can have; it is read as 2^53 - 1, which no entry has either.
+ *
+ * @throws KvTypeError KV_INVALID_CHECK when it is not 20 hex digits.
+ */
+export function parseVersionstamp(text: string): { counter: number; order: number } {
+  if (typeof text !== "string" || !VERSIONSTAMP_TEXT.test(text)) {
+    throw new KvTypeError("KV_INVALID_CHECK", "Invalid check");
+  }
+  const counter = Number.parseInt(text.slice(0, 16), 16);
+  return {
+    counter: Math.min(counter, Number.MAX_SAFE_INTEGER),
+    order: Number.parseInt(text.slice(16), 16),
+  };
+}
+
+/** Negative, zero or positive, as the stamp in `a` is older than, equal to or newer than the one in `b`. */
+export function compareVersionstampBytes(
+  a: Uint8Array,
+  aOffset: number,
+  b: Uint8Array,
+  bOffset: number,
+): number {
+  for (let index = 0; index < VERSIONSTAMP_BYTES; index++) {
+    const difference = a[aOffset + index]! - b[bOffset + index]!;
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** Hot path: every entry read and every change delivered shows its stamp. */
+function formatWords(high: number, low: number, order: number): Versionstamp {
+  const middle = low >>> 16;
+  if (high !== highWord || middle !== middleWord) {
+    highWord = high;
+    middleWord = middle;
+    highText = high.toString(16).padStart(8, "0") + wordText(middle);
+  }
+  return (highText + wordText(low & 0xffff) + wordText(order)) as Versionstamp;
+}
+
+function wordText(word: number): string {
+  const known = wordTexts[word]!;
+  if (known !== "") return known;
+  const text = word.toString(16).padStart(4, "0");
+  wordTexts[word] = text;
+  return text;
+}
+
+function readU32(bytes: Uint8Array, offset: number): number {
+  return (
+    ((bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!) >>>
+    0
+  );
+}

@@ -1,0 +1,26 @@
+/**
+ * Belfry: an embedded, sharded key-value engine in which every committed write rings. This is all that is public.
+ */
+export { type KvClock, ManualClock } from "./clock.js";
+export type { KvKey, KvKeyPart } from "./codec/key.js";
+export type { KvListSelector } from "./codec/key-range.js";
+export type { KvEntry, KvEntryMaybe } from "./codec/kv-entry.js";
+export { KvU64 } from "./codec/kv-u64.js";
+export * from "./errors.js";
+export { AtomicOperation } from "./kv/atomic-operation.js";
+export type { KvCheck, KvMutation, KvSetOptions } from "./kv/commit-builder.js";
+export type { KvCommitError, KvCommitResult, KvFailedCheck } from "./kv/commit-result.js";
+export type { KvCommitVersionstamp, KvSetKey } from "./kv/commit-versionstamp.js";
+export { Kv, type KvGetOptions, type KvWatchOptions } from "./kv/kv.js";
+export { KvSnapshot } from "./kv/kv-snapshot.js";
+export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";
+export { type KvOpenOptions, openKv } from "./kv/open-kv.js";
+export type { Durability } from "./store/shard-store.js";
+export { ChangeFeed, type FeedState } from "./watch/change-feed.js";
+export type {
+  ChangeSelector,
+  ChangesOptions,
+  KvChange,
+  KvDeleteChange,
+  KvSetChange,
+} from "./watch/kv-change.js";

@@ -1,0 +1,269 @@
+/**
+ * Owns the public face of an open store. It validates, encodes and decodes; the engine under it does the rest. Several Kv may share
+ * one engine; closing one of them does not close the others.
+ */
+import type { ReadableStream } from "node:stream/web";
+import type { CommitFields } from "../codec/commit-frame.js";
+import { checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
+import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
+import type { KvEntryMaybe } from "../codec/kv-entry.js";
+import { KvClosedError, KvTypeError } from "../errors.js";
+import { GET_MANY_KEYS_MAX } from "../limits.js";
+import type { Engine } from "../router/engine.js";
+import type { EngineShare } from "../router/engine-registry.js";
+import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
+import { DispatcherScope } from "../watch/dispatcher-scope.js";
+import type { ChangeSelector, ChangesOptions } from "../watch/kv-change.js";
+import { watchKeys } from "../watch/level-watch.js";
+import { AtomicOperation } from "./atomic-operation.js";
+import {
+  buildDelete,
+  buildSet,
+  type CommitContext,
+  checkCommit,
+  type KvSetOptions,
+} from "./commit-builder.js";
+import { commitResult, type KvCommitError, type KvCommitResult } from "./commit-result.js";
+import { commitVersionstamp, type KvCommitVersionstamp, type KvSetKey } from "./commit-versionstamp.js";
+import { entryMaybe, listedEntry } from "./entries.js";
+import { KvSnapshot } from "./kv-snapshot.js";
+import {
+  checkConsistency,
+  checkListOptions,
+  type KvConsistencyLevel,
+  KvListIterator,
+  type KvListOptions,
+  type ListedEntry,
+} from "./list-iterator.js";
+
+export interface KvGetOptions {
+  readonly consistency?: KvConsistencyLevel;
+}
+
+export interface KvWatchOptions {
+  /** Aborting it ends the stream with its reason as the error. */
+  readonly signal?: AbortSignal;
+  /** An item for every commit that touches a key, also when no versionstamp has moved. Default: false. */
+  readonly raw?: boolean;
+}
+
+/**
+ * An open store.
+ *
+ * *Order*: versionstamps grow with every commit of the whole store, and agree with real time. *Durability*: as the store was
+ * opened. *Visibility*: a read that starts after a write was acknowledged sees it. *Closing*: see {@link Kv.close}.
+ *
+ * @see Source: Deno KV's Kv. Differs: `getSync`, `snapshot`, `changes`, named failed checks, and larger limits.
+ */
+export class Kv {
+  readonly #engine: Engine;
+  readonly #share: EngineShare;
+  readonly #context: CommitContext;
+  readonly #scope: DispatcherScope;
+  readonly #snapshots = new Set<KvSnapshot>();
+  #closing: Promise<void> | null = null;
+
+  /** Made by `openKv()`. */
+  constructor(share: EngineShare, valueBytesMax: number) {
+    const { engine } = share;
+    this.#share = share;
+    this.#engine = engine;
+    this.#scope = new DispatcherScope(engine.dispatcher);
+    this.#context = {
+      clock: engine.clock,
+      shardOf: (key) => engine.router.shardOf(key),
+      valueBytesMax,
+    };
+  }
+
+  /**
+   * The entry under a key; value and versionstamp are `null` where there is none. The empty key holds nothing.
+   *
+   * @throws KvTypeError KV_INVALID_KEY, KV_LIMIT_EXCEEDED; KvClosedError.
+   */
+  async get<T = unknown>(key: KvKey, options?: KvGetOptions): Promise<KvEntryMaybe<T>> {
+    this.#checkOpen();
+    checkConsistency(options?.consistency);
+    const encoded = encodeReadKey(key);
+    return this.#engine.reader.get(encoded, (bytes) => entryMaybe<T>(key, bytes));
+  }
+
+  /**
+   * The same as {@link Kv.get} without a promise: a read needs no other thread. Blocks for up to one flush when a commit over several
+   * shards is just being made that has this key's shard in it.
+   */
+  getSync<T = unknown>(key: KvKey): KvEntryMaybe<T> {
+    this.#checkOpen();
+    return this.#engine.reader.getSync(encodeReadKey(key), (bytes) => entryMaybe<T>(key, bytes));
+  }
+
+  /** The entries under some keys, in their order, at one moment of the store. */
+  async getMany<T extends readonly unknown[] = unknown[]>(
+    keys: readonly [...{ [K in keyof T]: KvKey }],
+    options?: KvGetOptions,
+  ): Promise<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
+    this.#checkOpen();
+    checkConsistency(options?.consistency);
+    const wanted = keys as readonly KvKey[];
+    if (wanted.length > GET_MANY_KEYS_MAX) {
+      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many ranges (max ${GET_MANY_KEYS_MAX})`);
+    }
+    const entries = await this.#readMany<unknown>(wanted, wanted.map(encodeReadKey));
+    return entries as unknown as { [K in keyof T]: KvEntryMaybe<T[K]> };
+  }
+
+  /**
+   * Sets a key.
+   *
+   * @throws KvTypeError KV_INVALID_KEY, KV_INVALID_VALUE (it can't be cloned), KV_INVALID_OPTION, KV_LIMIT_EXCEEDED, and what
+   * {@link AtomicOperation.commit} throws.
+   */
+  async set(key: KvSetKey, value: unknown, options?: KvSetOptions): Promise<KvCommitResult> {
+    this.#checkOpen();
+    const fields = { checks: [], mutations: [buildSet(key, value, options, this.#context)] };
+    return (await this.#commit(fields)) as KvCommitResult;
+  }
+
+  /** Deletes a key. One that is not there is no error. */
+  async delete(key: KvKey): Promise<void> {
+    this.#checkOpen();
+    await this.#commit({ checks: [], mutations: [buildDelete(key, this.#context)] });
+  }
+
+  /**
+   * Entries in key order: of a prefix (keys that are longer), of a part of it, or from `start` (inclusive) to `end` (exclusive).
+   * Each batch is read at one moment of the store, over all shards.
+   *
+   * @throws at once KvTypeError KV_INVALID_SELECTOR and KvRangeError KV_INVALID_OPTION; with the first entry KV_INVALID_KEY,
+   * KV_INVALID_SELECTOR for keys that do not fit together, KV_INVALID_CURSOR.
+   */
+  list<T = unknown>(selector: KvListSelector, options: KvListOptions = {}): KvListIterator<T> {
+    this.#checkOpen();
+    checkSelectorShape(selector);
+    checkListOptions(options);
+    const copy = copySelector(selector);
+    return new KvListIterator<T>(
+      {
+        range: () => selectorRange(copy),
+        read: (range, limit, reverse) => this.#readRange<T>(range, limit, reverse),
+      },
+      { ...options },
+    );
+  }
+
+  /** Begins an atomic commit. */
+  atomic(): AtomicOperation {
+    return new AtomicOperation(this.#context, async (checks, mutations) => {
+      this.#checkOpen();
+      return this.#commit({ checks, mutations });
+    });
+  }
+
+  /**
+   * The current state of some keys, and again whenever one of them has changed: each item has all keys in their order, at one moment
+   * of the store. States in between may be skipped, the newest is not. Any number of keys.
+   *
+   * *Closing*: the stream ends when this Kv is closed. *Cancel*: cancel the reader, or abort the signal.
+   *
+   * @throws KvTypeError for a bad key; KvClosedError; the signal's reason.
+   */
+  watch<T extends readonly unknown[] = unknown[]>(
+    keys: readonly [...{ [K in keyof T]: KvKey }],
+    options: KvWatchOptions = {},
+  ): ReadableStream<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
+    this.#checkOpen();
+    const wanted = [...(keys as readonly KvKey[])];
+    const encoded = wanted.map(encodeReadKey);
+    const stream = watchKeys<KvEntryMaybe<unknown>>({
+      dispatcher: this.#scope,
+      keys: encoded,
+      read: () => this.#readMany<unknown>(wanted, encoded),
+      versionstampOf: (entry) => entry.versionstamp,
+      signal: options.signal,
+      raw: options.raw,
+    });
+    return stream as unknown as ReadableStream<{ [K in keyof T]: KvEntryMaybe<T[K]> }>;
+  }
+
+  /**
+   * Every change of some keys or prefixes that is committed from now on, in the order of the whole store.
+   *
+   * @throws KvTypeError KV_INVALID_SELECTOR, KV_INVALID_OPTION, KV_INVALID_KEY; KvClosedError; the signal's reason.
+   */
+  changes<T = unknown>(
+    selectors: ChangeSelector | readonly ChangeSelector[],
+    options: ChangesOptions = {},
+  ): ChangeFeed<T> {
+    this.#checkOpen();
+    return openChangeFeed<T>(this.#scope, selectors, options);
+  }
+
+  /** The state of the whole store at this moment, for many reads. Close it soon: it pins pages of the files. */
+  async snapshot(): Promise<KvSnapshot> {
+    this.#checkOpen();
+    const cut = await this.#engine.reader.snapshot();
+    const snapshot = new KvSnapshot(this.#engine.reader, cut, (closed) => this.#snapshots.delete(closed));
+    this.#snapshots.add(snapshot);
+    return snapshot;
+  }
+
+  /** Stands for the versionstamp of the commit, as the last part of a key that is set. */
+  commitVersionstamp(): KvCommitVersionstamp {
+    return commitVersionstamp();
+  }
+
+  /**
+   * Closes this Kv: watches end, what is pending rejects with KvClosedError (a write may still be applied), everything later throws
+   * it. Resolves when, if this was the last Kv on the store in this process, all shards have stopped and the path is free.
+   * Idempotent.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.dispose](): void {
+    void this.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #close(): Promise<void> {
+    for (const snapshot of this.#snapshots) snapshot.close();
+    this.#scope.close();
+    this.#engine.abandon(this);
+    return this.#share.release();
+  }
+
+  async #commit(fields: CommitFields): Promise<KvCommitResult | KvCommitError> {
+    checkCommit(fields);
+    return commitResult(await this.#engine.router.commit(fields, this), fields);
+  }
+
+  #readMany<T>(keys: readonly KvKey[], encoded: readonly EncodedKey[]): Promise<KvEntryMaybe<T>[]> {
+    return this.#engine.reader.getMany(encoded, (bytes, index) => entryMaybe<T>(keys[index]!, bytes));
+  }
+
+  #readRange<T>(range: KeyRange, limit: number, reverse: boolean): Promise<ListedEntry<T>[]> {
+    this.#checkOpen();
+    return this.#engine.reader.list({ range, limit, reverse }, (key, bytes) => listedEntry<T>(key, bytes));
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== null) throw new KvClosedError();
+  }
+}
+
+function encodeReadKey(key: KvKey): EncodedKey {
+  const encoded = encodeKey(key);
+  checkReadKey(encoded);
+  return encoded;
+}
+
+/** The caller may change its arrays while it iterates. */
+function copySelector(selector: KvListSelector): KvListSelector {
+  const copied = Object.entries(selector).map(([name, key]) => [name, Array.isArray(key) ? [...key] : key]);
+  return Object.fromEntries(copied) as KvListSelector;
+}

@@ -1,0 +1,149 @@
+/**
+ * Owns the iteration of `kv.list`. Each batch is a consistent read of its own; between batches no snapshot is held, so a slow
+ * consumer pins nothing, and later batches see what was written meanwhile.
+ */
+import {
+  applyCursor,
+  decodeCursor,
+  encodeCursor,
+  type KeyRange,
+  type SelectorRange,
+} from "../codec/key-range.js";
+import type { KvEntry } from "../codec/kv-entry.js";
+import { KvError, KvRangeError, KvTypeError } from "../errors.js";
+import { LIST_BATCH_DEFAULT, LIST_BATCH_IMPLICIT_MAX, LIST_BATCH_MAX } from "../limits.js";
+
+/** How consistent a read is asked to be. Every read of an embedded store is strongly consistent; the word is accepted. */
+export type KvConsistencyLevel = "strong" | "eventual";
+
+export interface KvListOptions {
+  /** Entries in all, an integer from 1. Default: no limit. */
+  readonly limit?: number;
+  /** Where to go on: the `cursor` of an earlier iteration with the same selector and direction. */
+  readonly cursor?: string;
+  /** From the last key to the first. Default: false. */
+  readonly reverse?: boolean;
+  readonly consistency?: KvConsistencyLevel;
+  /** Entries that are read at once, 1 to 1000. Default: `limit`, or 100. */
+  readonly batchSize?: number;
+}
+
+/** An entry and its encoded key. */
+export interface ListedEntry<T> {
+  readonly encodedKey: Uint8Array;
+  readonly entry: KvEntry<T>;
+}
+
+/** What the iterator needs of the store. */
+export interface ListSource<T> {
+  /** Throws what is wrong with the content of the selector's keys. */
+  readonly range: () => SelectorRange;
+  readonly read: (range: KeyRange, limit: number, reverse: boolean) => Promise<ListedEntry<T>[]>;
+}
+
+/** Refuses bad options at the call, not at the first entry. */
+export function checkListOptions(options: KvListOptions): void {
+  checkCount("Limit", options.limit);
+  checkCount("batchSize", options.batchSize);
+  checkConsistency(options.consistency);
+}
+
+export function checkConsistency(consistency: string | undefined): void {
+  if (consistency === undefined || consistency === "strong" || consistency === "eventual") return;
+  throw new KvTypeError(
+    "KV_INVALID_OPTION",
+    `unknown variant \`${consistency}\`, expected \`strong\` or \`eventual\``,
+  );
+}
+
+function checkCount(name: string, value: number | undefined): void {
+  if (value === undefined || (Number.isInteger(value) && value > 0)) return;
+  throw new KvRangeError(
+    "KV_INVALID_OPTION",
+    `${name} must be a positive integer: received ${String(value)}`,
+  );
+}
+
+/**
+ * The entries that `kv.list` found, in key order, and the cursor behind the last one that was taken.
+ *
+ * @see Source: Deno KV's KvListIterator.
+ */
+export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
+  readonly #source: ListSource<T>;
+  readonly #options: KvListOptions;
+  readonly #batchSize: number;
+  #range: SelectorRange | null = null;
+  #left: number;
+  #batch: ListedEntry<T>[] = [];
+  #next = 0;
+  #isLastBatch = false;
+  #lastKey: Uint8Array | null = null;
+  #cursor: string | undefined;
+
+  /** Made by `kv.list()`. */
+  constructor(source: ListSource<T>, options: KvListOptions) {
+    this.#source = source;
+    this.#options = options;
+    this.#left = options.limit ?? Number.POSITIVE_INFINITY;
+    this.#batchSize =
+      options.batchSize ?? Math.min(options.limit ?? LIST_BATCH_DEFAULT, LIST_BATCH_IMPLICIT_MAX);
+    this.#cursor = options.cursor;
+  }
+
+  /**
+   * Where to go on later, with the `cursor` option: behind the last entry that was taken; empty when there are no more.
+   *
+   * @throws KvError before the first entry, unless the iteration began at a cursor itself.
+   */
+  get cursor(): string {
+    if (this.#cursor === undefined)
+      throw new KvError("KV_CURSOR_TOO_EARLY", "Cannot get cursor before first iteration");
+    return this.#cursor;
+  }
+
+  async next(): Promise<IteratorResult<KvEntry<T>, undefined>> {
+    if (this.#next === this.#batch.length && !(await this.#readBatch())) {
+      this.#cursor = "";
+      return { done: true, value: undefined };
+    }
+    const listed = this.#batch[this.#next++]!;
+    this.#left--;
+    this.#lastKey = listed.encodedKey;
+    this.#cursor = encodeCursor(listed.encodedKey, this.#range!.cursorBase);
+    return { done: false, value: listed.entry };
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** False when there is nothing more. */
+  async #readBatch(): Promise<boolean> {
+    const range = this.#begin();
+    if (this.#isLastBatch || this.#left === 0) return false;
+    const limit = Math.min(this.#batchSize, this.#left);
+    const reverse = this.#options.reverse === true;
+    const rest = this.#lastKey === null ? range : applyCursor(range, this.#lastKey, reverse);
+    this.#batch = await this.#source.read(rest, limit, reverse);
+    this.#next = 0;
+    this.#isLastBatch = this.#batch.length < limit;
+    return this.#batch.length > 0;
+  }
+
+  /** The range as the selector and the cursor say; found out at the first entry, where Deno reports what is wrong with it. */
+  #begin(): SelectorRange {
+    if (this.#range !== null) return this.#range;
+    if (this.#batchSize > LIST_BATCH_MAX) {
+      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many entries (max ${LIST_BATCH_MAX})`);
+    }
+    const range = this.#source.range();
+    const { cursor, reverse } = this.#options;
+    const isResumed = cursor !== undefined && cursor !== "";
+    const rest = isResumed
+      ? applyCursor(range, decodeCursor(cursor, range.cursorBase), reverse === true)
+      : range;
+    this.#range = { ...rest, cursorBase: range.cursorBase };
+    return this.#range;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * Owns the opening of a store by a caller: the meaning of a path, and the options.
+ */
+import { type KvClock, ManualClock, systemClock } from "../clock.js";
+import { KvTypeError } from "../errors.js";
+import { VALUE_BYTES_MAX } from "../limits.js";
+import { acquireEngine } from "../router/engine-registry.js";
+import { checkWish } from "../store/manifest.js";
+import type { Durability } from "../store/shard-store.js";
+import { Kv } from "./kv.js";
+
+export interface KvOpenOptions {
+  /**
+   * Threads and files that the store is spread over, 1 to 31; fixed when it is created. Default: one a core, at most 8; for a store
+   * that exists: what it has.
+   */
+  readonly shards?: number;
+  /**
+   * How many leading parts of a key choose its shard, 1 to 8; fixed at creation. Keys that share them live together: commits and lists
+   * among them touch one shard. Default: 2; for a store that exists: what it has.
+   */
+  readonly partitionDepth?: number;
+  /**
+   * What an acknowledged write survives. `"sync"` (the default): power loss, it is on disk before the promise resolves. `"relaxed"`:
+   * the death of the process; it is on disk about 200 ms later.
+   */
+  readonly durability?: Durability;
+  /** Largest value in serialized bytes, from 1 to 64 MiB. Default: 16 MiB. */
+  readonly valueBytesMax?: number;
+  /** Where the time comes from: a {@link ManualClock} in tests of expiry. Default: the system. */
+  readonly clock?: KvClock;
+  /** Bytes of each shard's change ring, a power of two from 4 KiB to 1 GiB. A watcher that lags further reads the log. Default: 4 MiB. */
+  readonly changeRingBytes?: number;
+}
+
+const VALUE_BYTES_CEILING = 64 * 1024 * 1024;
+const CHANGE_RING_BYTES_MIN = 4096;
+const CHANGE_RING_BYTES_CEILING = 2 ** 30;
+
+/**
+ * Opens a store, and creates it where there is none.
+ *
+ * @param path A directory. `":memory:"`, or no path: a private store that vanishes when it is closed.
+ * @throws KvTypeError KV_INVALID_PATH, KV_INVALID_OPTION; KvLockedError (another process owns it); KvManifestError, KvFormatError,
+ * KvShardCountError, KvNotAStoreError (what is there was not touched); KvStorageError; KvError KV_OPTIONS_CONFLICT.
+ *
+ * @example
+ * await using kv = await openKv("./data", { durability: "relaxed" });
+ * await kv.set(["hello"], "world");
+ */
+export async function openKv(path?: string, options: KvOpenOptions = {}): Promise<Kv> {
+  const directory = checkPath(path);
+  checkOptions(options);
+  const share = await acquireEngine(directory, {
+    shards: options.shards,
+    partitionDepth: options.partitionDepth,
+    durability: directory === null ? "relaxed" : (options.durability ?? "sync"),
+    clock: options.clock ?? systemClock,
+    changeRingBytes: options.changeRingBytes,
+  });
+  return new Kv(share, options.valueBytesMax ?? VALUE_BYTES_MAX);
+}
+
+/** The directory of a store; `null` for a private one. */
+function checkPath(path: string | undefined): string | null {
+  if (path === undefined || path === ":memory:") return null;
+  if (typeof path !== "string") {
+    throw new KvTypeError("KV_INVALID_PATH", `path must be a string: received ${typeof path}`);
+  }
+  if (path === "") throw new KvTypeError("KV_INVALID_PATH", "Filename cannot be empty");
+  if (path.startsWith(":")) {
+    throw new KvTypeError("KV_INVALID_PATH", "Filename cannot start with ':' unless prefixed with './'");
+  }
+  return path;
+}
+
+function checkOptions(options: KvOpenOptions): void {
+  checkWish(options);
+  const { durability, valueBytesMax, clock, changeRingBytes } = options;
+  if (durability !== undefined && durability !== "sync" && durability !== "relaxed") {
+    throw invalid(`durability must be "sync" or "relaxed": received ${String(durability)}`);
+  }
+  if (valueBytesMax !== undefined && !isWithin(valueBytesMax, 1, VALUE_BYTES_CEILING)) {
+    throw invalid(
+      `valueBytesMax must be an integer from 1 to ${VALUE_BYTES_CEILING}: received ${String(valueBytesMax)}`,
+    );
+  }
+  if (changeRingBytes !== undefined && !isRingSize(changeRingBytes)) {
+    throw invalid(
+      `changeRingBytes must be a power of two from ${CHANGE_RING_BYTES_MIN} to ${CHANGE_RING_BYTES_CEILING}: received ${String(changeRingBytes)}`,
+    );
+  }
+  // Shards read the clock in their own threads, so it is one of the two that they can see.
+  if (clock !== undefined && clock !== systemClock && !(clock instanceof ManualClock)) {
+    throw invalid("clock must be a ManualClock, or left out");
+  }
+}
+
+function isRingSize(bytes: number): boolean {
+  return isWithin(bytes, CHANGE_RING_BYTES_MIN, CHANGE_RING_BYTES_CEILING) && (bytes & (bytes - 1)) === 0;
+}
+
+function isWithin(value: number, min: number, max: number): boolean {
+  return Number.isInteger(value) && value >= min && value <= max;
+}
+
+function invalid(message: string): KvTypeError {
+  return new KvTypeError("KV_INVALID_OPTION", message);
+}

@@ -1,0 +1,339 @@
+/**
+ * Owns the way of a commit from a caller to its shards and of the answer back. Runs on the caller's thread.
+ *
+ * A commit whose keys are all of one shard goes into that shard's request ring. One that touches several goes into the next round
+ * (ring/round-ring.ts). What has no room now waits in order in a backlog that is bounded in bytes; nobody blocks.
+ *
+ * Invariants
+ * 1. Commits of one caller to one shard are executed in the order in which they were made; so are its multi-shard ones.
+ * 2. Each commit settles exactly once: with its answer, or with the error for which nobody will know its answer.
+ * 3. Room for the answer is reserved with every shard that may give it, until it has come.
+ */
+import { type CommitFields, KeyKind } from "../codec/commit-frame.js";
+import { countParts, partitionOf } from "../codec/key.js";
+import { decodeReply, type Reply, readRequestId, replyBytesMax } from "../codec/reply-frame.js";
+import {
+  KvOverloadedError,
+  KvShardFailedError,
+  KvShardStalledError,
+  KvUnknownOutcomeError,
+} from "../errors.js";
+import { CALLER_BACKLOG_BYTES_MAX, STALL_MS_MAX } from "../limits.js";
+import type { Control } from "../ring/control.js";
+import { FrameBatch } from "../ring/frame-ring.js";
+import { ROUND_FRAME_BYTES_MAX, type RoundEntry, type RoundRing } from "../ring/round-ring.js";
+import { encodeCommit, type ShardClient } from "./shard-client.js";
+
+/** Longest time after a shard's death in which a round that another shard decided is still answered. */
+const LATE_ANSWER_MS_MAX = 10_000;
+
+/** On whose behalf commits are made: they can be given up together when it closes. */
+export type CommitOwner = object;
+
+interface Pending {
+  readonly requestId: number;
+  readonly fields: CommitFields;
+  /** Bit i: shard i takes part. */
+  readonly participants: number;
+  readonly replyBytes: number;
+  readonly bytes: number;
+  readonly owner: CommitOwner;
+  resolve(reply: Reply): void;
+  reject(error: Error): void;
+  /** Nobody waits for the answer any more; its room is still to be given back. */
+  settled: boolean;
+  /** The frame, while it may have to be posted again. */
+  parcel: Uint8Array | null;
+}
+
+/** What the router is told by, and tells, the engine. */
+export interface CommitRouterOptions {
+  readonly control: Control;
+  readonly caller: number;
+  readonly clients: readonly ShardClient[];
+  readonly rounds: RoundRing;
+  readonly partitionDepth: number;
+  /** A call is pending, or none is any more: the process must live, or may end. */
+  readonly hold: () => void;
+  readonly release: () => void;
+}
+
+export class CommitRouter {
+  readonly #options: CommitRouterOptions;
+  readonly #clients: readonly ShardClient[];
+  readonly #pending = new Map<number, Pending>();
+  /** Commits without room, by shard; the last queue is that of the rounds. */
+  readonly #backlogs: Pending[][];
+  readonly #frames = new FrameBatch();
+  readonly #roundEntries: { pending: Pending; entry: RoundEntry }[] = [];
+  #backlogBytes = 0;
+  #nextRequestId = 1;
+  #flushScheduled = false;
+  /** Why a shard takes no writes, by shard; `null` when it does. */
+  readonly #refusals: (Error | null)[];
+
+  constructor(options: CommitRouterOptions) {
+    this.#options = options;
+    this.#clients = options.clients;
+    this.#backlogs = Array.from({ length: options.clients.length + 1 }, () => []);
+    this.#refusals = options.clients.map(() => null);
+  }
+
+  /** The shard of an encoded key. */
+  shardOf(key: Uint8Array): number {
+    return partitionOf(key, this.#options.partitionDepth, this.#clients.length);
+  }
+
+  /** Sends a commit. The promise settles when it is answered, or rejects when nobody can. */
+  commit(fields: CommitFields, owner: CommitOwner): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      const participants = this.#participantsOf(fields);
+      const refusal = this.#refusalOf(participants);
+      if (refusal !== null) return reject(refusal);
+      const pending: Pending = {
+        requestId: this.#takeRequestId(),
+        fields,
+        participants,
+        replyBytes: replyBytesMax(fields.checks.length),
+        bytes: commitBytes(fields),
+        owner,
+        resolve,
+        reject,
+        settled: false,
+        parcel: null,
+      };
+      const queue = this.#queueOf(participants);
+      if (this.#backlogs[queue]!.length > 0 || !this.#start(pending)) {
+        if (this.#backlogBytes + pending.bytes > CALLER_BACKLOG_BYTES_MAX) {
+          return reject(new KvOverloadedError(this.#backlogBytes, CALLER_BACKLOG_BYTES_MAX));
+        }
+        this.#backlogBytes += pending.bytes;
+        this.#backlogs[queue]!.push(pending);
+      }
+      this.#pending.set(pending.requestId, pending);
+      this.#options.hold();
+      this.#scheduleFlush();
+    });
+  }
+
+  /** Commits that are not answered yet. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** Takes the answers that are there, settles their commits, and sends what has room now. */
+  takeReplies(): void {
+    for (const client of this.#clients) {
+      this.#frames.reset();
+      const count = client.takeReplies(this.#frames);
+      for (let index = 0; index < count; index++) this.#settle(index);
+    }
+    this.#pump();
+  }
+
+  /** Gives up the commits of one owner: they may or may not be applied. */
+  abandon(owner: CommitOwner, error: () => Error): void {
+    for (const pending of this.#pending.values()) {
+      if (pending.owner === owner) this.#giveUp(pending, error());
+    }
+  }
+
+  /** A shard's thread has died. The new one answers for what it had taken; answers to rounds it had decided are lost. */
+  shardRestarted(shard: number): void {
+    for (const pending of this.#pending.values()) {
+      if (((pending.participants >>> shard) & 1) === 0) continue;
+      if (!isMulti(pending.participants) || this.#isWaiting(pending)) continue;
+      this.#giveUp(pending, new KvUnknownOutcomeError(shard));
+      // Another shard may have decided its round and will answer. After this time nobody will, and the room is free again.
+      setTimeout(() => {
+        if (this.#pending.get(pending.requestId) === pending)
+          this.#forget(pending, new KvUnknownOutcomeError(shard));
+      }, LATE_ANSWER_MS_MAX).unref();
+    }
+  }
+
+  /** A shard is given up: its commits can't be answered, and no more are taken. */
+  shardFailed(shard: number, error: KvShardFailedError): void {
+    this.#refusals[shard] = error;
+    for (const pending of [...this.#pending.values()]) {
+      if (((pending.participants >>> shard) & 1) === 1) {
+        this.#forget(
+          pending,
+          this.#isWaiting(pending) ? error : new KvUnknownOutcomeError(shard, { cause: error }),
+        );
+      }
+    }
+    for (const queue of this.#backlogs) {
+      const kept = queue.filter((pending) => !pending.settled);
+      queue.length = 0;
+      queue.push(...kept);
+    }
+  }
+
+  /** The watchdog's word: a shard is stuck since `stalledMs`, or (0) is well. */
+  shardStalled(shard: number, stalledMs: number): void {
+    const refusal = this.#refusals[shard];
+    if (refusal instanceof KvShardFailedError) return;
+    this.#refusals[shard] = stalledMs > 0 ? new KvShardStalledError(shard, stalledMs, STALL_MS_MAX) : null;
+  }
+
+  // ── sending ──────────────────────────────────────────────────────────────────────────────────────
+
+  #participantsOf(fields: CommitFields): number {
+    let participants = 0;
+    let spread = 0;
+    for (const check of fields.checks) participants |= 1 << check.shard;
+    for (const mutation of fields.mutations) {
+      if (mutation.keyKind === KeyKind.PLAIN || !this.#isSpread(mutation.key))
+        participants |= 1 << mutation.shard;
+      else spread++;
+    }
+    // One key that its own versionstamp spreads goes where the rest goes: the shard chooses a versionstamp that suits it.
+    if (spread === 0) return participants === 0 ? 1 : participants;
+    if (spread === 1 && !isMulti(participants))
+      return participants === 0 ? 1 << this.#anyShard() : participants;
+    return (1 << this.#clients.length) - 1;
+  }
+
+  /** Whether the shard of a key depends on the versionstamp that its commit will append. */
+  #isSpread(prefix: Uint8Array): boolean {
+    return this.#clients.length > 1 && countParts(prefix) < this.#options.partitionDepth;
+  }
+
+  /** Appending commits take turns over the shards. */
+  #anyShard(): number {
+    return this.#nextRequestId % this.#clients.length;
+  }
+
+  #queueOf(participants: number): number {
+    return isMulti(participants) ? this.#clients.length : 31 - Math.clz32(participants);
+  }
+
+  #refusalOf(participants: number): Error | null {
+    for (let shard = 0; shard < this.#refusals.length; shard++) {
+      if (((participants >>> shard) & 1) === 1 && this.#refusals[shard]) return this.#refusals[shard]!;
+    }
+    return null;
+  }
+
+  /** Hands a commit on if there is room for it and its answer. */
+  #start(pending: Pending): boolean {
+    const clients = this.#clientsOf(pending);
+    if (!clients.every((client) => client.hasReplyRoom(pending.replyBytes))) return false;
+    if (isMulti(pending.participants)) this.#startRound(pending);
+    else if (!clients[0]!.trySend(pending.requestId, pending.fields)) return false;
+    for (const client of clients) client.reserveReply(pending.replyBytes);
+    return true;
+  }
+
+  #startRound(pending: Pending): void {
+    const frame = encodeCommit(pending.fields);
+    const inside = frame.length <= ROUND_FRAME_BYTES_MAX;
+    if (!inside) {
+      pending.parcel = frame;
+      for (const client of this.#clientsOf(pending)) client.postParcel(pending.requestId, frame);
+    }
+    const { requestId, participants } = pending;
+    const entry = { caller: this.#options.caller, requestId, participants, frame: inside ? frame : null };
+    this.#roundEntries.push({ pending, entry });
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushScheduled) return;
+    this.#flushScheduled = true;
+    queueMicrotask(() => {
+      this.#flushScheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    for (const client of this.#clients) client.flush();
+    if (this.#roundEntries.length === 0) return;
+    const { rounds, control, caller } = this.#options;
+    const entries = this.#roundEntries.map(({ entry }) => entry);
+    let count = rounds.append(entries);
+    if (count < entries.length) {
+      // Said before the second try, so that a round that finishes in between rings.
+      control.setStarved(caller);
+      count += rounds.append(entries.slice(count));
+    }
+    this.#roundEntries.splice(0, count);
+  }
+
+  #pump(): void {
+    for (const queue of this.#backlogs) {
+      let started = 0;
+      while (started < queue.length && this.#startWaiting(queue[started]!)) started++;
+      if (started > 0) queue.splice(0, started);
+    }
+    this.#flush();
+  }
+
+  /** Takes a commit out of its backlog, sent or (given up meanwhile) not. False: it has to stay. */
+  #startWaiting(pending: Pending): boolean {
+    if (pending.settled) this.#remove(pending);
+    else if (!this.#start(pending)) return false;
+    this.#backlogBytes -= pending.bytes;
+    return true;
+  }
+
+  #isWaiting(pending: Pending): boolean {
+    return (
+      this.#backlogs[this.#queueOf(pending.participants)]!.includes(pending) ||
+      this.#roundEntries.some((waiting) => waiting.pending === pending)
+    );
+  }
+
+  // ── settling ─────────────────────────────────────────────────────────────────────────────────────
+
+  #settle(index: number): void {
+    const offset = this.#frames.offsets[index]!;
+    const pending = this.#pending.get(readRequestId(this.#frames.bytes, offset));
+    // Answered twice: by a thread that died after it had, and by the one that came in its place.
+    if (pending === undefined) return;
+    this.#remove(pending);
+    for (const client of this.#clientsOf(pending)) client.releaseReply(pending.replyBytes);
+    if (!pending.settled) pending.resolve(decodeReply(this.#frames.bytes, offset, this.#frames.ends[index]!));
+  }
+
+  /** Rejects a commit whose answer is still to come. */
+  #giveUp(pending: Pending, error: Error): void {
+    if (pending.settled) return;
+    pending.settled = true;
+    pending.reject(error);
+  }
+
+  /** Rejects a commit whose answer will not come. */
+  #forget(pending: Pending, error: Error): void {
+    if (!this.#isWaiting(pending)) {
+      for (const client of this.#clientsOf(pending)) client.releaseReply(pending.replyBytes);
+    }
+    this.#giveUp(pending, error);
+    this.#remove(pending);
+  }
+
+  #remove(pending: Pending): void {
+    this.#pending.delete(pending.requestId);
+    this.#options.release();
+  }
+
+  #clientsOf(pending: Pending): ShardClient[] {
+    return this.#clients.filter((client) => ((pending.participants >>> client.shard) & 1) === 1);
+  }
+
+  #takeRequestId(): number {
+    do this.#nextRequestId = (this.#nextRequestId + 1) >>> 0;
+    while (this.#pending.has(this.#nextRequestId));
+    return this.#nextRequestId;
+  }
+}
+
+/** What a waiting commit holds in memory. */
+function commitBytes(fields: CommitFields): number {
+  return fields.mutations.reduce((bytes, { key, value }) => bytes + key.length + value.length + 100, 100);
+}
+
+function isMulti(participants: number): boolean {
+  return (participants & (participants - 1)) !== 0;
+}

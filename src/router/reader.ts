@@ -1,0 +1,188 @@
+/**
+ * Owns reads: fresh ones of one key, consistent ones of many, ranges. Runs on the caller's thread, straight from every shard's
+ * memory map; no shard thread has a part in it.
+ *
+ * Invariants
+ * 1. A read that starts after a write was acknowledged sees it: the snapshot is renewed whenever the shard's commit counter has moved,
+ *    and that counter is raised before the acknowledgement.
+ * 2. A read sees all of a multi-shard commit or nothing: what may hold an unfinished round is read again when it has finished.
+ * 3. An expired entry does not exist, swept or not.
+ * 4. What is returned is private; what `decode` gets is borrowed for the call.
+ */
+import type { KvClock } from "../clock.js";
+import { isExpired } from "../codec/entry.js";
+import { compareBytes, partitionOf, sharedParts } from "../codec/key.js";
+import type { KeyRange } from "../codec/key-range.js";
+import type { Control } from "../ring/control.js";
+import type { ShardStore } from "../store/shard-store.js";
+import { type Cut, Cuts } from "./cut.js";
+
+/** Makes a caller's value of an entry's bytes; `null` where there is no entry. */
+export type DecodeEntry<T> = (entry: Uint8Array | null, index: number) => T;
+
+/** Entries of a range, in order. */
+export interface RangeRead {
+  readonly range: KeyRange;
+  readonly reverse: boolean;
+  readonly limit: number;
+}
+
+interface Row {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+}
+
+export class Reader {
+  readonly cuts: Cuts;
+  readonly #control: Control;
+  readonly #stores: readonly ShardStore[];
+  readonly #partitionDepth: number;
+  readonly #clock: KvClock;
+  readonly #seenCommits: Int32Array;
+  readonly #allShards: readonly number[];
+
+  constructor(control: Control, stores: readonly ShardStore[], partitionDepth: number, clock: KvClock) {
+    this.#control = control;
+    this.#stores = stores;
+    this.#partitionDepth = partitionDepth;
+    this.#clock = clock;
+    this.cuts = new Cuts(control, stores);
+    this.#seenCommits = new Int32Array(stores.length).fill(-1);
+    this.#allShards = stores.map((_, shard) => shard);
+  }
+
+  /** The newest state of one key. Hot path: one atomic load, one LMDB read, one more load. */
+  async get<T>(key: Uint8Array, decode: DecodeEntry<T>): Promise<T> {
+    const shard = this.#shardOf(key);
+    for (;;) {
+      const result = this.#getOnce(shard, key, decode);
+      if (!this.cuts.isUnsettled(shard)) return result;
+      await this.cuts.settled([shard]);
+    }
+  }
+
+  /** The same without a promise; blocks the thread while a round that the shard is in finishes. */
+  getSync<T>(key: Uint8Array, decode: DecodeEntry<T>): T {
+    const shard = this.#shardOf(key);
+    for (;;) {
+      const result = this.#getOnce(shard, key, decode);
+      if (!this.cuts.isUnsettled(shard)) return result;
+      this.cuts.settledSync([shard]);
+    }
+  }
+
+  /** Many keys on one cut, in the order of `keys`. */
+  async getMany<T>(keys: readonly Uint8Array[], decode: DecodeEntry<T>): Promise<T[]> {
+    if (keys.length === 0) return [];
+    const cut = await this.cuts.take(this.#shardsOf(keys));
+    try {
+      return this.readMany(keys, cut, decode);
+    } finally {
+      cut.done();
+    }
+  }
+
+  /** Entries of a range on one cut. */
+  async list<T>(read: RangeRead, decode: (key: Uint8Array, entry: Uint8Array) => T): Promise<T[]> {
+    const cut = await this.cuts.take(this.#shardsOfRange(read.range));
+    try {
+      return this.readRange(read, cut, decode);
+    } finally {
+      cut.done();
+    }
+  }
+
+  /** A cut of the whole store. */
+  snapshot(): Promise<Cut> {
+    return this.cuts.take(this.#allShards);
+  }
+
+  readMany<T>(keys: readonly Uint8Array[], cut: Cut, decode: DecodeEntry<T>): T[] {
+    const nowMs = this.#clock.nowMs();
+    return keys.map((key, index) => {
+      const shard = this.#shardOf(key);
+      return decode(live(this.#read(shard, key, cut), nowMs), index);
+    });
+  }
+
+  readRange<T>(read: RangeRead, cut: Cut, decode: (key: Uint8Array, entry: Uint8Array) => T): T[] {
+    const nowMs = this.#clock.nowMs();
+    const found: T[] = [];
+    if (read.limit === 0 || compareBytes(read.range.start, read.range.end) >= 0) return found;
+    for (const { key, value } of this.#rows(read, cut)) {
+      if (isExpired(value, nowMs)) continue;
+      found.push(decode(key, value));
+      if (found.length >= read.limit) break;
+    }
+    return found;
+  }
+
+  #getOnce<T>(shard: number, key: Uint8Array, decode: DecodeEntry<T>): T {
+    const commits = this.#control.commits(shard);
+    const store = this.#stores[shard]!;
+    if (commits !== this.#seenCommits[shard]) {
+      this.#seenCommits[shard] = commits;
+      store.renew();
+    }
+    const entry = key.length === 0 ? undefined : store.readEntry(key);
+    return decode(live(entry, entry === undefined ? 0 : this.#clock.nowMs()), 0);
+  }
+
+  /** LMDB has no empty key, and neither has the store: nothing is there. */
+  #read(shard: number, key: Uint8Array, cut: Cut): Uint8Array | undefined {
+    return key.length === 0 ? undefined : this.#stores[shard]!.readEntry(key, cut.snapshot(shard));
+  }
+
+  #rows(read: RangeRead, cut: Cut): Iterable<Row> {
+    const { range, reverse } = read;
+    const sources = this.#shardsOfRange(range).map((shard) =>
+      this.#stores[shard]!.rangeEntries(range.start, range.end, reverse, cut.snapshot(shard)),
+    );
+    return sources.length === 1 ? sources[0]! : mergeRows(sources, reverse);
+  }
+
+  #shardOf(key: Uint8Array): number {
+    return partitionOf(key, this.#partitionDepth, this.#stores.length);
+  }
+
+  #shardsOf(keys: readonly Uint8Array[]): number[] {
+    return [...new Set(keys.map((key) => this.#shardOf(key)))];
+  }
+
+  /** The one shard of a range whose keys share the parts that choose it; else all. */
+  #shardsOfRange({ start, end }: KeyRange): readonly number[] {
+    if (this.#stores.length === 1) return this.#allShards;
+    const shared = sharedParts(start, end, this.#partitionDepth);
+    return shared === null ? this.#allShards : [this.#shardOf(shared)];
+  }
+}
+
+function live(entry: Uint8Array | undefined, nowMs: number): Uint8Array | null {
+  return entry === undefined || isExpired(entry, nowMs) ? null : entry;
+}
+
+/** Rows of several shards in the order of their keys. Ends every source when the consumer stops. */
+function* mergeRows(sources: readonly Iterable<Row>[], reverse: boolean): Generator<Row> {
+  const iterators = sources.map((source) => source[Symbol.iterator]());
+  try {
+    const heads = iterators.map((iterator) => iterator.next());
+    for (;;) {
+      const first = firstHead(heads, reverse);
+      if (first < 0) return;
+      yield heads[first]!.value as Row;
+      heads[first] = iterators[first]!.next();
+    }
+  } finally {
+    for (const iterator of iterators) iterator.return?.();
+  }
+}
+
+function firstHead(heads: readonly IteratorResult<Row>[], reverse: boolean): number {
+  let first = -1;
+  heads.forEach((head, index) => {
+    if (head.done) return;
+    const order = first < 0 ? -1 : compareBytes(head.value.key, (heads[first]!.value as Row).key);
+    if (first < 0 || (reverse ? order > 0 : order < 0)) first = index;
+  });
+  return first;
+}

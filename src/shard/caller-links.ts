@@ -1,0 +1,121 @@
+/**
+ * Owns a shard's side of its callers: the request rings it drains, the reply rings it fills, the parcels. Shard thread only.
+ *
+ * Invariants
+ * 1. Requests of one caller are taken in the order in which it sent them.
+ * 2. A reply always has room: the caller has reserved it before it asked. A full reply ring is therefore a broken promise.
+ * 3. What a dead thread had taken and not released gets the answer "unknown outcome", and nothing else does.
+ */
+import { receiveMessageOnPort } from "node:worker_threads";
+import { encodeReply, type Reply, ReplyStatus, readRequestId } from "../codec/reply-frame.js";
+import type { Control } from "../ring/control.js";
+import { type FrameBatch, FrameRingConsumer, FrameRingProducer } from "../ring/frame-ring.js";
+import type { CallerLink, PortMessage } from "./boot.js";
+
+/** One caller, as its shard sees it. */
+export class AttachedCaller {
+  readonly requests: FrameRingConsumer;
+  readonly #replies: FrameRingProducer;
+  readonly #parcels = new Map<number, Uint8Array>();
+
+  constructor(readonly link: CallerLink) {
+    this.requests = new FrameRingConsumer(link.requests);
+    this.#replies = new FrameRingProducer(link.replies);
+  }
+
+  reply(requestId: number, reply: Reply): void {
+    const bytes = encodeReply(requestId, reply);
+    const offset = this.#replies.reserve(bytes.length);
+    if (offset < 0) throw new Error(`caller ${this.link.caller} asked without reserving room for the answer`);
+    this.#replies.bytes.set(bytes, offset);
+  }
+
+  /** Makes the replies visible. Says whether there were any. */
+  publishReplies(): boolean {
+    if (!this.#replies.hasUnpublished) return false;
+    this.#replies.publish();
+    return true;
+  }
+
+  putParcel(requestId: number, frame: Uint8Array): void {
+    this.#parcels.set(requestId, frame);
+  }
+
+  takeParcel(requestId: number): Uint8Array | undefined {
+    const frame = this.#parcels.get(requestId);
+    this.#parcels.delete(requestId);
+    return frame;
+  }
+}
+
+export class CallerLinks {
+  readonly #shard: number;
+  readonly #control: Control;
+  readonly #callers = new Map<number, AttachedCaller>();
+
+  constructor(shard: number, control: Control, links: readonly CallerLink[]) {
+    this.#shard = shard;
+    this.#control = control;
+    for (const link of links) this.#attach(link);
+  }
+
+  get all(): Iterable<AttachedCaller> {
+    return this.#callers.values();
+  }
+
+  get(caller: number): AttachedCaller | undefined {
+    return this.#callers.get(caller);
+  }
+
+  /** Reads the ports when the mail flag is up. */
+  takeMail(): void {
+    if (!this.#control.takeMail(this.#shard)) return;
+    for (const caller of [...this.#callers.values()]) this.#readPort(caller);
+  }
+
+  /**
+   * The frame of a request that travels as a parcel. It was posted before the request, so it is here or on the port; `undefined`
+   * when it was posted to a thread that has died.
+   */
+  parcelOf(caller: AttachedCaller, requestId: number): Uint8Array | undefined {
+    this.#readPort(caller);
+    return caller.takeParcel(requestId);
+  }
+
+  /** Answers what a dead predecessor had begun: nobody knows how it ended. */
+  abandonTaken(): void {
+    for (const caller of this.#callers.values()) {
+      caller.requests.abandonTaken((bytes, offset) => {
+        caller.reply(readRequestId(bytes, offset), { status: ReplyStatus.unknown });
+      });
+    }
+    this.publishReplies();
+  }
+
+  /** Publishes all replies and rings the bells of those that got some. */
+  publishReplies(): void {
+    for (const caller of this.#callers.values()) {
+      if (caller.publishReplies()) this.#control.ringBell(caller.link.caller);
+    }
+  }
+
+  /** Takes requests of one caller into `batch`. */
+  take(caller: AttachedCaller, bytesMax: number, framesMax: number, batch: FrameBatch): number {
+    return caller.requests.take(bytesMax, framesMax, batch);
+  }
+
+  #readPort(caller: AttachedCaller): void {
+    for (;;) {
+      const received = receiveMessageOnPort(caller.link.port);
+      if (received === undefined) return;
+      const message = received.message as PortMessage;
+      if (message.type === "parcel") caller.putParcel(message.requestId, message.frame);
+      else if (message.type === "attach") this.#attach(message.link);
+      else this.#callers.delete(message.caller);
+    }
+  }
+
+  #attach(link: CallerLink): void {
+    this.#callers.set(link.caller, new AttachedCaller(link));
+  }
+}

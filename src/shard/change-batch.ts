@@ -1,0 +1,203 @@
+/**
+ * Owns what one transaction of a shard writes: the entries, their due times, the change records, the log rows. Shard thread only.
+ *
+ * The records are built once, in the order of their versionstamps, each padded to 8 bytes; the same bytes go to the log, inside
+ * the transaction, and to the change ring, after it has committed.
+ *
+ * Invariants
+ * 1. `apply` and `finish` run inside the store's transaction; `publish` after it has committed, and never when it has not.
+ * 2. Versionstamps grow from one commit to the next.
+ * 3. A log row ends where a commit ends.
+ */
+
+import {
+  ChangeCause,
+  type ChangeFields,
+  type ChangeRecord,
+  ChangeType,
+  changeRecordBytes,
+  readChangeRecord,
+  writeChangeRecord,
+  writeStubRecord,
+} from "../codec/change-record.js";
+import { encodeEntry } from "../codec/entry.js";
+import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
+import { LOG_ROW_BYTES_MAX } from "../limits.js";
+import { type ChangeRingWriter, maxRecordBytes } from "../ring/change-ring.js";
+import { RECORD_ALIGNMENT_BYTES } from "../ring/layout.js";
+import type { ShardStore } from "../store/shard-store.js";
+import type { Effect, ExpiredEntry } from "./commit-plan.js";
+
+const NOTHING = new Uint8Array(0);
+const STUB_BYTES_MAX = 64;
+const INITIAL_BYTES = 256 * 1024;
+/** A buffer that one large batch has blown up is let go when the next batch is this small. */
+const KEPT_BYTES_MAX = 16 * 1024 * 1024;
+
+export class ChangeBatch {
+  readonly #store: ShardStore;
+  readonly #ringRecordBytesMax: number;
+  #bytes = new Uint8Array(INITIAL_BYTES);
+  #view = new DataView(this.#bytes.buffer);
+  #end = 0;
+  #rowStart = 0;
+  /** Offset of each record that is too large for the ring. */
+  #oversized: number[] = [];
+  #counter = 0;
+  #order = 0;
+  #stamped = false;
+  /** Earliest due time that was written; the sweeper's timer may have to be set earlier. */
+  earliestDueMs = Number.POSITIVE_INFINITY;
+
+  constructor(store: ShardStore, ringBytes: number) {
+    this.#store = store;
+    this.#ringRecordBytesMax = maxRecordBytes(ringBytes);
+  }
+
+  /** Forgets the last transaction. */
+  reset(): void {
+    if (this.#bytes.length > KEPT_BYTES_MAX) this.#allocate(INITIAL_BYTES);
+    this.#end = 0;
+    this.#rowStart = 0;
+    this.#oversized = [];
+    this.#stamped = false;
+    this.earliestDueMs = Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether anything changed since the last reset. */
+  get isEmpty(): boolean {
+    return this.#end === 0;
+  }
+
+  /** Applies the effects of one commit. */
+  apply(effects: readonly Effect[], counter: number, order: number, isMulti: boolean): void {
+    for (const effect of effects) this.#applyOne(effect, counter, order, isMulti);
+    this.closeCommit(counter, order);
+  }
+
+  /** Removes entries that have expired, under a versionstamp of their own. */
+  sweep(expired: readonly ExpiredEntry[], counter: number, order: number): void {
+    expired.forEach(({ key, expiresAtMs }, place) => {
+      this.#store.removeEntry(key);
+      this.#store.removeExpiry(expiresAtMs, key);
+      this.#record({
+        ...this.#deletion(counter, order, key, place),
+        cause: ChangeCause.expired,
+      });
+    });
+    this.closeCommit(counter, order);
+  }
+
+  /** Notes a versionstamp that was given out, and ends the log row if it is large enough. */
+  closeCommit(counter: number, order: number): void {
+    this.#counter = counter;
+    this.#order = order;
+    this.#stamped = true;
+    if (this.#end - this.#rowStart >= LOG_ROW_BYTES_MAX) this.#endRow();
+  }
+
+  /** Writes what is left of the log, and the last versionstamp if one was given out. */
+  finish(): void {
+    this.#endRow();
+    if (this.#stamped) this.#store.putLastVersionstamp(this.#lastVersionstamp());
+  }
+
+  /** Publishes the records to the ring, those that are too large for it as stubs. */
+  publish(ring: ChangeRingWriter): void {
+    let start = 0;
+    for (const offset of this.#oversized) {
+      if (offset > start) ring.publish(this.#bytes.subarray(start, offset));
+      const record = readChangeRecord(this.#bytes, offset);
+      ring.publish(stubOf(record));
+      start = offset + align(record.length);
+    }
+    if (this.#end > start) ring.publish(this.#bytes.subarray(start, this.#end));
+  }
+
+  #applyOne(effect: Effect, counter: number, order: number, isMulti: boolean): void {
+    const { key, place, before, after } = effect;
+    if (before !== null && before.expiresAtMs !== 0) this.#store.removeExpiry(before.expiresAtMs, key);
+    if (after === null) {
+      this.#store.removeEntry(key);
+      this.#record({ ...this.#deletion(counter, order, key, place), isMulti });
+      return;
+    }
+    const { encoding, value, expiresAtMs } = after;
+    this.#store.putEntry(key, encodeEntry({ encoding, counter, order, expiresAtMs }, value));
+    if (expiresAtMs !== 0) {
+      this.#store.putExpiry(expiresAtMs, key);
+      this.earliestDueMs = Math.min(this.earliestDueMs, expiresAtMs);
+    }
+    this.#record({
+      type: before === null ? ChangeType.create : ChangeType.update,
+      cause: ChangeCause.set,
+      isMulti,
+      encoding,
+      counter,
+      order,
+      place,
+      expiresAtMs,
+      key,
+      value,
+    });
+  }
+
+  #deletion(counter: number, order: number, key: Uint8Array, place: number): ChangeFields {
+    return {
+      type: ChangeType.delete,
+      cause: ChangeCause.delete,
+      isMulti: false,
+      encoding: 0,
+      counter,
+      order,
+      place,
+      expiresAtMs: 0,
+      key,
+      value: NOTHING,
+    };
+  }
+
+  #record(fields: ChangeFields): void {
+    const bytes = changeRecordBytes(fields);
+    const padded = align(bytes);
+    if (this.#end + padded > this.#bytes.length) this.#grow(this.#end + padded);
+    if (padded > this.#ringRecordBytesMax) this.#oversized.push(this.#end);
+    const end = writeChangeRecord(this.#bytes, this.#view, this.#end, fields);
+    this.#bytes.fill(0, end, this.#end + padded);
+    this.#end += padded;
+  }
+
+  #endRow(): void {
+    if (this.#end === this.#rowStart) return;
+    this.#store.appendLog(this.#lastVersionstamp(), this.#bytes.subarray(this.#rowStart, this.#end));
+    this.#rowStart = this.#end;
+  }
+
+  #lastVersionstamp(): Uint8Array {
+    const bytes = new Uint8Array(VERSIONSTAMP_BYTES);
+    writeVersionstamp(bytes, 0, this.#counter, this.#order);
+    return bytes;
+  }
+
+  #grow(bytes: number): void {
+    const old = this.#bytes;
+    this.#allocate(Math.max(bytes, old.length * 2));
+    this.#bytes.set(old.subarray(0, this.#end));
+  }
+
+  #allocate(bytes: number): void {
+    this.#bytes = new Uint8Array(bytes);
+    this.#view = new DataView(this.#bytes.buffer);
+  }
+}
+
+/** What stands in the ring for a record that is too large for it. */
+function stubOf(record: ChangeRecord): Uint8Array {
+  const bytes = new Uint8Array(STUB_BYTES_MAX);
+  const end = writeStubRecord(bytes, new DataView(bytes.buffer), 0, record);
+  return bytes.subarray(0, align(end));
+}
+
+function align(bytes: number): number {
+  return (bytes + RECORD_ALIGNMENT_BYTES - 1) & ~(RECORD_ALIGNMENT_BYTES - 1);
+}

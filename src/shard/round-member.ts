@@ -1,0 +1,207 @@
+/**
+ * Owns a shard's part in the rounds of multi-shard commits. Shard thread only.
+ *
+ * The life of a round
+ *   gathering  Each participant ends its transaction, sets its in-flight mark, arrives, and stands still.
+ *   deciding   The last to arrive decides for all (round-plan.ts): one counter value for the round, a verdict for each commit.
+ *   decided    Each participant applies its part in one transaction that also holds the redo record of the whole round, commits,
+ *              publishes, and goes on with other work. They do so in parallel, so a round costs one flush.
+ *   finished   The last one to commit raises `finishedRound`. Now readers, watchers and the callers are told, not before.
+ *
+ * Invariants
+ * 1. From its arrival to the decision a participant starts no transaction, so the decider reads a fixed state.
+ * 2. A participant applies a decided round before any later single commit of its own: later ones have larger versionstamps.
+ * 3. `roundEntered` is raised before the LMDB commit that holds the round (readers then wait for `finishedRound`).
+ * 4. Once any participant has committed, the round can't be lost: its redo record holds all of it, and the next round does not
+ *    start before all have committed. So after a crash only the last round can be incomplete.
+ * 5. A thread that dies at any point of this is replaced by one that looks at the round's words and goes on where they say.
+ */
+import type { CommitFields } from "../codec/commit-frame.js";
+import { readCommitFrame } from "../codec/commit-frame.js";
+import { partitionOf } from "../codec/key.js";
+import type { Reply } from "../codec/reply-frame.js";
+import { formatVersionstamp } from "../codec/versionstamp.js";
+import { isLaterRound, type RoundEntry, RoundPhase, type RoundRing, Verdict } from "../ring/round-ring.js";
+import type { CallerLinks } from "./caller-links.js";
+import type { ChangeBatch } from "./change-batch.js";
+import { planCommit } from "./commit-plan.js";
+import { FaultPoint } from "./faults.js";
+import { commitOf, type DecidedCommit, type DecidedRound, encodeRedo } from "./redo.js";
+import { decideRound, roundOrder } from "./round-plan.js";
+import type { ShardWriter } from "./shard-writer.js";
+import type { Siblings } from "./siblings.js";
+
+/** A parked participant looks around this often, in case the one it waits for has died. */
+const PARKED_MS_MAX = 50;
+
+/** Something to sleep on that nobody wakes. */
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+
+/** Answers that wait for their round to finish. */
+interface OwedReplies {
+  readonly round: number;
+  readonly entries: readonly RoundEntry[];
+  readonly replies: readonly Reply[];
+}
+
+export class RoundMember {
+  readonly #writer: ShardWriter;
+  readonly #ring: RoundRing;
+  readonly #links: CallerLinks;
+  readonly #siblings: Siblings;
+  readonly #partitionDepth: number;
+  #owed: OwedReplies | null = null;
+  #appliedRound: number;
+
+  constructor(
+    writer: ShardWriter,
+    ring: RoundRing,
+    links: CallerLinks,
+    siblings: Siblings,
+    partitionDepth: number,
+  ) {
+    this.#writer = writer;
+    this.#ring = ring;
+    this.#links = links;
+    this.#siblings = siblings;
+    this.#partitionDepth = partitionDepth;
+    this.#appliedRound = writer.store.appliedRound();
+  }
+
+  /** Takes part in the active round if it waits for this shard. Says whether it did. */
+  run(): boolean {
+    this.#payReplies();
+    const { shard, control } = this.#writer;
+    if (!this.#ring.awaits(shard)) return false;
+    const round = this.#ring.active;
+    // A predecessor of this thread may have committed it and died before it could say so.
+    if (isLaterRound(round, this.#appliedRound) && !this.#takePart(round)) return false;
+    control.clearInFlight(shard);
+    this.#ring.markCommitted(shard);
+    this.#payReplies();
+    return true;
+  }
+
+  /** False when the engine stops first. */
+  #takePart(round: number): boolean {
+    const { shard, control } = this.#writer;
+    control.announceInFlight(shard);
+    this.#ring.arrive(shard);
+    this.#writer.faults.visit(FaultPoint.arrived);
+    const entries = this.#ring.entries().map((entry) => ({ ...entry, frame: this.#frameOf(entry) }));
+    if (!this.#awaitDecision(entries)) return false;
+    if (this.#ring.phase === RoundPhase.abandoned) return true;
+    this.#writer.faults.visit(FaultPoint.decided);
+    const decided = this.#decidedRound(round, entries) ?? this.#awaitRedo(round);
+    if (decided === null) return false;
+    this.#apply(decided);
+    return true;
+  }
+
+  /** Applies a round that other shards had committed when the store went down. Before anything else. */
+  redo(round: DecidedRound): void {
+    if (!isLaterRound(round.round, this.#appliedRound)) return;
+    this.#writer.control.announceInFlight(this.#writer.shard);
+    this.#apply(round);
+  }
+
+  /** False when the engine stops first: then the round is not decided, and nothing has happened. */
+  #awaitDecision(entries: readonly RoundEntry[]): boolean {
+    while (this.#ring.phase === RoundPhase.gathering) {
+      if (this.#writer.control.stopping) return false;
+      if (this.#ring.claimDecision(this.#writer.shard)) this.#decide(entries);
+      else this.#ring.waitDecision(PARKED_MS_MAX);
+    }
+    return true;
+  }
+
+  #decide(entries: readonly RoundEntry[]): void {
+    const { control, clock } = this.#writer;
+    const nowMs = clock.nowMs();
+    const counter = control.takeRoundCounter(nowMs);
+    this.#siblings.renew();
+    this.#writer.faults.visit(FaultPoint.deciding);
+    const { verdicts, replies } = decideRound({
+      counter,
+      nowMs,
+      commits: entries.map(({ frame }) => frame && readCommitFrame(frame, 0, frame.length)),
+      read: this.#siblings.read,
+      shardOf: (key) => this.#shardOf(key),
+    });
+    this.#owed = { round: this.#ring.active, entries, replies };
+    this.#ring.decide(verdicts);
+  }
+
+  /** The round as decided; `null` when a parcel of it was posted to a predecessor of this thread that died. */
+  #decidedRound(round: number, entries: readonly RoundEntry[]): DecidedRound | null {
+    const { roundCounter: counter, roundNowMs: nowMs } = this.#writer.control;
+    const verdicts = this.#ring.verdicts();
+    const commits: DecidedCommit[] = [];
+    for (const [index, { frame }] of entries.entries()) {
+      if (verdicts[index] !== Verdict.apply) continue;
+      if (frame === null) return null;
+      commits.push({ index, frame });
+    }
+    return { round, counter, nowMs, participants: this.#ring.participants, commits };
+  }
+
+  /** Takes the round from another participant, who has all of it once it has committed. `null` when the engine stops first. */
+  #awaitRedo(round: number): DecidedRound | null {
+    const participants = this.#ring.participants;
+    while (!this.#writer.control.stopping) {
+      const redo = this.#siblings.redoOf(round, participants);
+      if (redo !== null) return redo;
+      Atomics.wait(PAUSE, 0, 0, PARKED_MS_MAX);
+    }
+    return null;
+  }
+
+  #apply(round: DecidedRound): void {
+    const { control, shard, store } = this.#writer;
+    control.setRoundEntered(shard, round.round);
+    this.#writer.commit((batch) => {
+      for (const decided of round.commits) this.#applyCommit(round, commitOf(decided), decided.index, batch);
+      store.putRound(round.round, encodeRedo(round));
+    });
+    this.#appliedRound = round.round;
+  }
+
+  #applyCommit(round: DecidedRound, commit: CommitFields, index: number, batch: ChangeBatch): void {
+    const { shard, store } = this.#writer;
+    const order = roundOrder(index);
+    const plan = planCommit(commit, {
+      read: (_, key) => store.readEntry(key),
+      nowMs: round.nowMs,
+      versionstamp: () => formatVersionstamp(round.counter, order),
+      shardOf: (key) => this.#shardOf(key),
+      onlyShard: shard,
+      checked: true,
+    });
+    if (plan.verdict !== "apply")
+      throw new Error(`commit ${index} of round ${round.round} was decided and can't be applied`);
+    if (plan.expired.length > 0) batch.sweep(plan.expired, round.counter, order - 1);
+    batch.apply(plan.effects, round.counter, order, true);
+  }
+
+  /** Gives the answers of the round that this shard decided, once it has finished. */
+  #payReplies(): void {
+    const owed = this.#owed;
+    if (owed === null || isLaterRound(owed.round, this.#writer.control.finishedRound)) return;
+    this.#owed = null;
+    owed.entries.forEach((entry, index) => {
+      this.#links.get(entry.caller)?.reply(entry.requestId, owed.replies[index]!);
+    });
+    this.#links.publishReplies();
+  }
+
+  /** The entry's frame, from the round's memory or its parcel; `null` when the parcel went to a thread that has died. */
+  #frameOf(entry: RoundEntry): Uint8Array | null {
+    if (entry.frame !== null) return entry.frame;
+    const caller = this.#links.get(entry.caller);
+    return (caller && this.#links.parcelOf(caller, entry.requestId)) ?? null;
+  }
+
+  #shardOf(key: Uint8Array): number {
+    return partitionOf(key, this.#partitionDepth, this.#writer.control.shardCount);
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Owns the loop of a shard's thread: what it does next, when it sleeps, how it ends. One per shard thread.
+ *
+ * Invariants
+ * 1. The doorbell is read before the loop looks for work, and sleeping waits on that value: no wake-up is lost.
+ * 2. A round goes before single commits, so that the other participants do not stand still for long.
+ * 3. The loop ends only when it is told to stop, and never inside a transaction. An error of the loop itself ends the thread: its
+ *    supervisor knows, answers for it, and starts another.
+ * 4. It blocks its thread. Callbacks of the event loop (a flush that has ended, timers of the binding) get their turn when it yields.
+ */
+import { setImmediate as yieldToEventLoop } from "node:timers/promises";
+import { SHARD_SLEEP_MS_MAX } from "../limits.js";
+import { ShardState } from "../ring/control.js";
+import type { CallerLinks } from "./caller-links.js";
+import { FaultPoint } from "./faults.js";
+import type { RoundMember } from "./round-member.js";
+import type { ShardWriter } from "./shard-writer.js";
+import type { SingleCommits } from "./single-commits.js";
+import type { Sweeper } from "./sweeper.js";
+
+/** The binding leaves one timer behind for each snapshot that is renewed; letting them run this often keeps them few. */
+const TURNS_PER_YIELD = 256;
+
+export class ShardLoop {
+  readonly #writer: ShardWriter;
+  readonly #links: CallerLinks;
+  readonly #rounds: RoundMember;
+  readonly #singles: SingleCommits;
+  readonly #sweeper: Sweeper;
+  readonly #flushIntervalMs: number;
+  #flushing: Promise<void> | null = null;
+  #flushDueMs = Number.POSITIVE_INFINITY;
+  #turns = 0;
+
+  /** @param flushIntervalMs Time between background flushes; `Infinity` where commits flush themselves, or none is wanted. */
+  constructor(
+    writer: ShardWriter,
+    links: CallerLinks,
+    rounds: RoundMember,
+    singles: SingleCommits,
+    sweeper: Sweeper,
+    flushIntervalMs: number,
+  ) {
+    this.#writer = writer;
+    this.#links = links;
+    this.#rounds = rounds;
+    this.#singles = singles;
+    this.#sweeper = sweeper;
+    this.#flushIntervalMs = flushIntervalMs;
+  }
+
+  /** Runs until the engine stops; resolves outside of any transaction, with everything flushed that was committed. */
+  async run(): Promise<void> {
+    const { control, shard } = this.#writer;
+    control.clearInFlight(shard);
+    control.setState(shard, ShardState.running);
+    while (!control.stopping) {
+      const doorbell = control.doorbell(shard);
+      this.#writer.faults.visit(FaultPoint.turn);
+      const worked = this.#turn();
+      if (++this.#turns % TURNS_PER_YIELD === 0 || (this.#flushing !== null && !worked))
+        await yieldToEventLoop();
+      if (!worked && !control.stopping) control.sleep(shard, doorbell, this.#sleepMs());
+    }
+    await this.#flushing;
+  }
+
+  #turn(): boolean {
+    this.#links.takeMail();
+    let worked = this.#rounds.run();
+    worked = this.#singles.run() || worked;
+    this.#sweeper.notice();
+    worked = this.#sweeper.tick(this.#writer.clock.nowMs()) || worked;
+    this.#tickFlush(Date.now());
+    return worked;
+  }
+
+  #tickFlush(nowMs: number): void {
+    if (this.#writer.takeUnflushed())
+      this.#flushDueMs = Math.min(this.#flushDueMs, nowMs + this.#flushIntervalMs);
+    if (nowMs < this.#flushDueMs || this.#flushing !== null) return;
+    this.#flushDueMs = Number.POSITIVE_INFINITY;
+    this.#flushing = this.#writer.store
+      .flush()
+      .catch((error: Error) => {
+        // Acknowledged writes are safe from the death of the process still; the next try is one interval away.
+        process.emitWarning(`shard ${this.#writer.shard} could not flush: ${error.message}`, "BelfryWarning");
+        this.#flushDueMs = Date.now() + this.#flushIntervalMs;
+      })
+      .finally(() => {
+        this.#flushing = null;
+      });
+  }
+
+  #sleepMs(): number {
+    const untilFlushMs = Math.max(1, this.#flushDueMs - Date.now());
+    const untilSweepMs = this.#sweeper.remainingMs(this.#writer.clock.nowMs());
+    return Math.min(SHARD_SLEEP_MS_MAX, untilFlushMs, Math.max(1, untilSweepMs));
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * Owns the one way in which a shard changes its store: a transaction, seen from outside. Shard thread only.
+ *
+ * Invariants, in the order in which they are established
+ * 1. `lowestInFlight` is set before a counter value is taken, and cleared after the records are in the ring, or after the transaction
+ *    has failed: the watermark never passes a change that may still come.
+ * 2. The state says "in transaction" from before the first to after the last call into LMDB's transaction: nobody ends the thread then.
+ * 3. The commit counter is raised before anybody is told of the commit; the records are published after it. So nobody hears of
+ *    a write that a crash could take back, and nobody who heard of it reads an older state.
+ */
+import type { KvClock } from "../clock.js";
+import { CUT_PAUSE_MS_MAX } from "../limits.js";
+import { ChangeRingWriter } from "../ring/change-ring.js";
+import { type Control, ShardState } from "../ring/control.js";
+import { capacityOf } from "../ring/ring-memory.js";
+import type { ShardStore } from "../store/shard-store.js";
+import { ChangeBatch } from "./change-batch.js";
+import { FaultPoint, type Faults } from "./faults.js";
+
+/** The transaction failed, and changed nothing. The cause says why. */
+export class TransactionFailure extends Error {
+  constructor(cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+export class ShardWriter {
+  readonly batch: ChangeBatch;
+  readonly #ring: ChangeRingWriter;
+  #unflushed = false;
+
+  constructor(
+    readonly shard: number,
+    readonly control: Control,
+    readonly store: ShardStore,
+    readonly clock: KvClock,
+    changes: SharedArrayBuffer,
+    readonly faults: Faults,
+  ) {
+    this.batch = new ChangeBatch(store, capacityOf(changes));
+    this.#ring = new ChangeRingWriter(changes);
+  }
+
+  /** Whether something was committed since this was last asked. */
+  takeUnflushed(): boolean {
+    const unflushed = this.#unflushed;
+    this.#unflushed = false;
+    return unflushed;
+  }
+
+  /**
+   * Runs `write` in one transaction, commits it, and publishes what it put into the batch. The caller has set, or lets `write` set, the
+   * in-flight mark.
+   *
+   * @throws TransactionFailure: nothing has changed, nothing was published. Anything else came after the commit, and the thread
+   * must die of it: another one then takes what was committed from the log.
+   */
+  commit(write: (batch: ChangeBatch) => void): void {
+    const { batch, control, shard, store } = this;
+    batch.reset();
+    control.passCutGate(CUT_PAUSE_MS_MAX);
+    this.#enter();
+    try {
+      store.transaction(() => {
+        write(batch);
+        this.faults.visit(FaultPoint.inTransaction);
+        batch.finish();
+      });
+    } catch (error) {
+      control.clearInFlight(shard);
+      throw new TransactionFailure(error);
+    } finally {
+      this.#leave();
+    }
+    this.#unflushed = true;
+    control.raiseCommits(shard);
+    this.faults.visit(FaultPoint.committed);
+    if (!batch.isEmpty) {
+      batch.publish(this.#ring);
+      control.clearInFlight(shard);
+      control.ringWatchers();
+    } else {
+      control.clearInFlight(shard);
+    }
+  }
+
+  #enter(): void {
+    this.control.setBusySince(this.shard, Date.now());
+    this.control.setState(this.shard, ShardState.inTransaction);
+  }
+
+  #leave(): void {
+    this.control.setState(this.shard, ShardState.running);
+    this.control.setBusySince(this.shard, 0);
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Owns the start of a shard's thread: opens its store, applies a redo, puts the parts together, and lets the loop run.
+ */
+import { clockFrom } from "../clock.js";
+import { Control, ShardState } from "../ring/control.js";
+import { RoundRing } from "../ring/round-ring.js";
+import { shardHolder } from "../ring/sequencing-lock.js";
+import { ShardStore } from "../store/shard-store.js";
+import type { ShardBoot } from "./boot.js";
+import { CallerLinks } from "./caller-links.js";
+import { Faults } from "./faults.js";
+import { decodeRedo } from "./redo.js";
+import { RoundMember } from "./round-member.js";
+import { ShardLoop } from "./shard-loop.js";
+import { ShardWriter } from "./shard-writer.js";
+import { Siblings } from "./siblings.js";
+import { SingleCommits } from "./single-commits.js";
+import { Sweeper } from "./sweeper.js";
+
+/**
+ * Starts the shard on this thread. Returns when it is ready; from then on its loop has the thread, until the engine stops. An error
+ * of the loop becomes an uncaught exception of the thread and so ends it, which is what its supervisor listens for.
+ */
+export function startShard(boot: ShardBoot): void {
+  const control = new Control(boot.control, boot.shards);
+  if (control.stopping) return control.setState(boot.shard, ShardState.stopped);
+  control.setState(boot.shard, ShardState.starting);
+  const store = ShardStore.open(boot.directories[boot.shard]!, boot.durability);
+  const siblings = new Siblings(store, boot.shard, boot.directories, boot.durability);
+  const loop = assemble(boot, control, store, siblings);
+  setImmediate(() => {
+    loop
+      .run()
+      .then(() => Promise.all([store.close(), siblings.close()]))
+      .then(() => {
+        for (const { port } of boot.links) port.close();
+        control.setState(boot.shard, ShardState.stopped);
+      });
+  });
+}
+
+function assemble(boot: ShardBoot, control: Control, store: ShardStore, siblings: Siblings): ShardLoop {
+  const writer = new ShardWriter(
+    boot.shard,
+    control,
+    store,
+    clockFrom(boot.clock),
+    boot.changes,
+    new Faults(boot.faults, boot.shard),
+  );
+  const links = new CallerLinks(boot.shard, control, boot.links);
+  const ring = new RoundRing(control, boot.rounds, shardHolder(boot.shard));
+  const rounds = new RoundMember(writer, ring, links, siblings, boot.partitionDepth);
+  const singles = new SingleCommits(links, writer, boot.shards, boot.partitionDepth);
+  if (boot.redo !== null) rounds.redo(decodeRedo(boot.redo));
+  links.abandonTaken();
+  return new ShardLoop(writer, links, rounds, singles, new Sweeper(writer), boot.flushIntervalMs);
+}

@@ -1,0 +1,278 @@
+/**
+ * Owns the delivery of changes in one caller's thread: it polls the rings of all shards, merges them into the one order of the
+ * store, and offers each commit, whole, to those who want one of its keys. It runs when its owner calls `poll`: when the thread's
+ * bell has rung, and again from `setImmediate` while `poll` says that there is more.
+ *
+ * **Order.** The watermark W is taken first, and every record below it has been published by then; only then the rings are
+ * polled. So a shard whose ring is empty afterwards has nothing below W that is not here; one whose ring is not is complete up to
+ * the last commit known to be whole. The least of these lines is safe for all: up to it the first of the heads is the next commit
+ * of the store, and its records are all here. What is above the line waits.
+ *
+ * **Start.** When the first listener comes: (1) watching on, so that whoever publishes from now on rings; (2) the watermark W0;
+ * (3) each ring's epoch and tail; (4) the counter, and S is one above it.
+ * - A commit with counter >= S takes it after (4), so every record of it is published after (3) and rings, after (1). A listener
+ *   that wants what comes after now is offered exactly the commits from its S on: those that had not begun.
+ * - A commit below W0 was published before (2), so it stands before the tails and nobody is offered it. One from W0 up to S was in
+ *   flight: each of its records was published before the tails, and then it was committed and any read from now on sees it, or it
+ *   comes. A listener that reads the state by itself after it has registered, and is offered whatever comes (`"in-flight"`), misses nothing.
+ * - Later listeners take their S in the same way. For them, too, a commit in flight is either delivered already, and then
+ *   committed, or still to come.
+ *
+ * Invariants:
+ * 1. Every commit up to `deliveredThrough` has been offered to every listener that was open and wanted it; none above has.
+ * 2. Commits are offered in increasing (counter, order), once, whole, with their changes in the order of their places.
+ * 3. One `poll` does bounded work, and never waits. No caller's code runs inside it.
+ * 4. Without listeners nothing is polled, no shard rings, and the process is not kept alive.
+ *
+ * It keeps nothing for a listener that can't take a commit: that one reads the log. It does not decide when to poll.
+ */
+import type { ChangeRecord } from "../codec/change-record.js";
+import { KvClosedError, KvCorruptError } from "../errors.js";
+import { DISPATCH_CHANGES_MAX } from "../limits.js";
+import type { Control } from "../ring/control.js";
+import { completeLine, takeCommit } from "./commit-merge.js";
+import { CommittedChange } from "./committed-change.js";
+import { LogReader, type ReadLog } from "./log-reader.js";
+import { type EncodedSelector, Matcher, type Registration } from "./matcher.js";
+import type { RecordQueue } from "./record-queue.js";
+import { ShardFeed } from "./shard-feed.js";
+import { compareStamps, lastStampBelow, laterStamp, type Stamp, stampOf } from "./stamp.js";
+
+export interface DispatcherOptions {
+  readonly shardCount: number;
+  readonly control: Pick<Control, "watermark" | "counter">;
+  /** One change ring a shard. */
+  readonly rings: readonly SharedArrayBuffer[];
+  readonly readLog: ReadLog;
+  /** Whether shards ring this thread's bell when they have published. */
+  readonly setWatching: (watching: boolean) => void;
+  /** The first listener came: the process must stay alive. */
+  readonly onActive: () => void;
+  /** The last listener went: the process may end. */
+  readonly onIdle: () => void;
+}
+
+/** Who is offered commits. Its methods run inside the dispatcher's: they must not throw, wait, or call anybody's code. */
+export interface CommitListener {
+  /** The changes that it wants of one commit. It keeps one only after `retain`. */
+  offer(stamp: Stamp, changes: readonly CommittedChange[]): void;
+  /** The store is closed: nothing will be offered any more. */
+  end(): void;
+  /** Delivery has failed: nothing will be offered any more. */
+  abort(error: unknown): void;
+}
+
+/**
+ * What a listener is offered at first: `"later"` only commits that begin after it has registered, `"in-flight"` also those that had
+ * begun and were not delivered yet.
+ */
+export type OffersFrom = "later" | "in-flight";
+
+/** A listener's place. */
+export interface Subscription {
+  /** Commits up to it are not offered. */
+  readonly after: Stamp;
+  /** Offers nothing from now on. Doing it twice does nothing. */
+  cancel(): void;
+}
+
+/** Where listeners get commits from: the dispatcher, or a part of it that can be closed by itself. */
+export interface CommitSource {
+  readonly deliveredThrough: Stamp;
+  listen(selectors: Iterable<EncodedSelector>, listener: CommitListener, from: OffersFrom): Subscription;
+  logReader(after: Stamp): LogReader;
+}
+
+type DispatcherState = "idle" | "watching" | "closed";
+
+const MOVES: Record<DispatcherState, readonly DispatcherState[]> = {
+  idle: ["watching", "closed"],
+  watching: ["idle", "closed"],
+  closed: [],
+};
+
+/** A listener, and what the commit that is being matched has for it. */
+interface Seat {
+  readonly listener: CommitListener;
+  readonly after: Stamp;
+  changes: CommittedChange[];
+}
+
+export class Dispatcher implements CommitSource {
+  readonly #options: DispatcherOptions;
+  readonly #matcher = new Matcher<Seat>();
+  readonly #seats = new Map<Seat, Registration<Seat>>();
+  #state: DispatcherState = "idle";
+  #feeds: readonly ShardFeed[] = [];
+  #queues: readonly RecordQueue[] = [];
+  #deliveredThrough: Stamp = { counter: 0, order: 0 };
+  /** Seats that the commit in hand has changes for. */
+  #touched: Seat[] = [];
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+  }
+
+  get state(): DispatcherState {
+    return this.#state;
+  }
+
+  /** The line of invariant 1. It means something only while there are listeners. */
+  get deliveredThrough(): Stamp {
+    return this.#deliveredThrough;
+  }
+
+  /** Bytes of records that were read and wait for the watermark. */
+  get heldBytes(): number {
+    return this.#queues.reduce((bytes, queue) => bytes + queue.bytes, 0);
+  }
+
+  /**
+   * Offers a listener the commits that change what it selects, until it cancels.
+   *
+   * @throws KvClosedError after `close`.
+   */
+  listen(selectors: Iterable<EncodedSelector>, listener: CommitListener, from: OffersFrom): Subscription {
+    if (this.#state === "closed") throw new KvClosedError();
+    if (this.#state === "idle") this.#start();
+    const first = from === "later" ? this.#options.control.counter + 1 : 0;
+    const seat: Seat = { listener, after: lastStampBelow(first), changes: [] };
+    this.#seats.set(seat, this.#matcher.add(seat, selectors));
+    return { after: seat.after, cancel: () => this.#leave(seat) };
+  }
+
+  /**
+   * Reads what the shards have published and delivers what is in order. A failure ends every listener with it, and is not thrown.
+   *
+   * @returns Whether there is more to do now. Otherwise the next bell says when.
+   */
+  poll(): boolean {
+    if (this.#state !== "watching") return false;
+    try {
+      const watermark = this.#options.control.watermark();
+      for (const feed of this.#feeds) feed.fill(watermark);
+      const isDrained = this.#deliver(completeLine(this.#queues, lastStampBelow(watermark)));
+      return !isDrained || this.#feeds.some((feed) => feed.hasMore(watermark));
+    } catch (error) {
+      this.fail(error);
+      return false;
+    }
+  }
+
+  /** Ends every listener with an error, as the last thing that it hears. A listener that comes later starts anew. */
+  fail(error: unknown): void {
+    for (const seat of this.#takeSeats()) seat.listener.abort(error);
+    if (this.#state === "watching") this.#stop("idle");
+  }
+
+  /** Ends every listener, and admits no other. Doing it twice does nothing. */
+  close(): void {
+    if (this.#state === "closed") return;
+    const seats = this.#takeSeats();
+    this.#stop("closed");
+    for (const seat of seats) seat.listener.end();
+  }
+
+  /** Reads the logs from `after` on; up to `deliveredThrough` they have every commit. */
+  logReader(after: Stamp): LogReader {
+    return new LogReader(this.#options.shardCount, this.#options.readLog, after);
+  }
+
+  /** A shard has a new thread. The rings' epochs tell the same; this is for an owner who knows it earlier. */
+  restart(shard: number): void {
+    this.#feeds[shard]?.restart();
+  }
+
+  /** The order of these steps is the proof in the header. */
+  #start(): void {
+    const { control, rings, readLog, setWatching, onActive, shardCount } = this.#options;
+    this.#move("watching");
+    onActive();
+    setWatching(true);
+    const after = lastStampBelow(control.watermark());
+    const counter = () => control.counter;
+    this.#feeds = Array.from(
+      { length: shardCount },
+      (_, shard) => new ShardFeed({ shard, ring: rings[shard]!, readLog, counter, after }),
+    );
+    this.#queues = this.#feeds.map((feed) => feed.queue);
+    this.#deliveredThrough = after;
+  }
+
+  #stop(to: "idle" | "closed"): void {
+    const wasWatching = this.#state === "watching";
+    this.#move(to);
+    this.#feeds = [];
+    this.#queues = [];
+    if (!wasWatching) return;
+    this.#options.setWatching(false);
+    this.#options.onIdle();
+  }
+
+  /** Delivers up to the line. Returns whether all of it was. */
+  #deliver(line: Stamp): boolean {
+    let changesLeft = DISPATCH_CHANGES_MAX;
+    while (changesLeft > 0) {
+      const records = takeCommit(this.#queues, line);
+      if (records === undefined) {
+        this.#deliveredThrough = laterStamp(this.#deliveredThrough, line);
+        return true;
+      }
+      this.#deliverCommit(records);
+      changesLeft -= records.length;
+    }
+    return false;
+  }
+
+  #deliverCommit(records: readonly ChangeRecord[]): void {
+    const stamp = stampOf(records[0]!);
+    if (compareStamps(stamp, this.#deliveredThrough) <= 0) {
+      throw new KvCorruptError(
+        `a commit of counter ${stamp.counter} came when all up to that had been delivered`,
+      );
+    }
+    this.#deliveredThrough = stamp;
+    for (const record of records) this.#matchRecord(record);
+    if (this.#touched.length === 0) return;
+    const touched = this.#touched;
+    this.#touched = [];
+    for (const seat of touched) {
+      const { changes } = seat;
+      seat.changes = [];
+      if (this.#seats.has(seat)) seat.listener.offer(stamp, changes);
+    }
+  }
+
+  /** Hot path where nobody wants the record: it makes nothing but one closure. */
+  #matchRecord(record: ChangeRecord): void {
+    let change: CommittedChange | undefined;
+    this.#matcher.match(record, (seat) => {
+      if (record.counter <= seat.after.counter) return;
+      change ??= new CommittedChange(record);
+      if (seat.changes.length === 0) this.#touched.push(seat);
+      seat.changes.push(change);
+    });
+  }
+
+  #leave(seat: Seat): void {
+    const registration = this.#seats.get(seat);
+    if (registration === undefined) return;
+    this.#matcher.remove(registration);
+    this.#seats.delete(seat);
+    if (this.#seats.size === 0 && this.#state === "watching") this.#stop("idle");
+  }
+
+  /** Takes all seats away at once, so that listeners that cancel meanwhile find nothing to do. */
+  #takeSeats(): Seat[] {
+    const seats = [...this.#seats.keys()];
+    for (const registration of this.#seats.values()) this.#matcher.remove(registration);
+    this.#seats.clear();
+    return seats;
+  }
+
+  #move(to: DispatcherState): void {
+    if (!MOVES[this.#state].includes(to))
+      throw new KvCorruptError(`dispatcher moves from ${this.#state} to ${to}`);
+    this.#state = to;
+  }
+}

@@ -1,0 +1,165 @@
+/**
+ * Owns the records of one shard that were read and not yet taken, and the knowledge of how far they are complete.
+ * Runs in the thread that reads.
+ *
+ * Records of one shard come in increasing (counter, order), and those of one commit stand together; but a block from the ring
+ * may end in the middle of a commit, and nothing in a record says that it is its commit's last. So a commit is known to be whole
+ * only when a record of a later one stands behind it, when it came from the log (whose rows hold whole commits), or when the
+ * source had nothing more although everything up to it must have been there.
+ *
+ * Invariants:
+ * 1. sealed <= last. Every record up to `sealed` has been appended; only the commit at `last` may be missing records.
+ * 2. Every record of the shard up to `complete` has been appended, and `complete` is below any commit that may lack records.
+ * 3. A record at or below `sealed` is skipped, so two sources that overlap yield each record once. In the ring such a record is
+ *    allowed only as far as the log was read: another one would have been published below the watermark, and lost.
+ *
+ * It does not know where records come from, and does not merge shards: see `commit-merge.ts`.
+ */
+import { type ChangeRecord, readChangeRecord } from "../codec/change-record.js";
+import { KvCorruptError } from "../errors.js";
+import { aligned } from "../ring/ring-memory.js";
+import { compareStamps, type Stamp, stampBefore, stampOf } from "./stamp.js";
+
+/** Taken records that stand in front of the others before the array is cut: it makes taking one cheap on average. */
+const TAKEN_COUNT_MAX = 1024;
+
+export class RecordQueue {
+  #records: ChangeRecord[] = [];
+  #takenCount = 0;
+  #bytes = 0;
+  #sealed: Stamp;
+  #last: Stamp;
+  #readFromLog: Stamp;
+
+  /** @param after Records at or below it are not wanted, and count as complete. */
+  constructor(after: Stamp) {
+    this.#sealed = after;
+    this.#last = after;
+    this.#readFromLog = after;
+  }
+
+  /** The oldest record that was not taken. */
+  get head(): ChangeRecord | undefined {
+    return this.#records[this.#takenCount];
+  }
+
+  /** Bytes of the records that were not taken. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** The commit up to which every record has been appended: a source is read on from there. */
+  get sealed(): Stamp {
+    return this.#sealed;
+  }
+
+  /** The line up to which commits may be taken (invariant 2). Between `sealed` and the commit behind it there is none. */
+  get complete(): Stamp {
+    return this.#isOpen ? stampBefore(this.#last) : this.#sealed;
+  }
+
+  /** Whether all that is here belongs to one commit that is not known to be whole, or there is nothing. */
+  get holdsNothingWhole(): boolean {
+    const head = this.head;
+    return head === undefined || (this.#isOpen && compareStamps(head, this.#last) === 0);
+  }
+
+  get last(): Stamp {
+    return this.#last;
+  }
+
+  /**
+   * Takes the records of a block of the ring, which must be private: they are borrowed from it for as long as they stand here.
+   *
+   * @returns False when it met a stub: that record, and those behind it, were not taken and must come from the log.
+   * @throws KvCorruptError when the records are not in order, or below what was said to be complete.
+   */
+  appendRing(block: Uint8Array): boolean {
+    return this.#append(block, this.#readFromLog);
+  }
+
+  /**
+   * Takes the records of a row of the log, under the same conditions. A row holds whole commits.
+   *
+   * @throws KvCorruptError when the records are not in order, or one of them is a stub.
+   */
+  appendRow(row: Uint8Array): void {
+    if (!this.#append(row, this.#sealed))
+      throw new KvCorruptError("the change log holds a stub instead of the record");
+    this.#sealed = this.#last;
+    this.#readFromLog = this.#last;
+  }
+
+  /** The source had nothing more, although every record up to `stamp` that is wanted must have been in it. */
+  coverThrough(stamp: Stamp): void {
+    if (compareStamps(this.#last, stamp) > 0) return;
+    this.#last = stamp;
+    this.#sealed = stamp;
+  }
+
+  /** Forgets the records of the last commit, unless it is known to be whole: it will come again from another source. */
+  dropUnsealed(): void {
+    for (;;) {
+      const record = this.#records.at(-1);
+      if (record === undefined || compareStamps(record, this.#sealed) <= 0) break;
+      if (this.#records.length <= this.#takenCount)
+        throw new KvCorruptError("a commit was taken before it was whole");
+      this.#records.pop();
+      this.#bytes -= record.length;
+    }
+    this.#last = this.#sealed;
+  }
+
+  /** Takes the head away. Only where there is one. */
+  shift(): ChangeRecord {
+    const record = this.head;
+    if (record === undefined) throw new KvCorruptError("took a record from an empty queue");
+    this.#takenCount++;
+    this.#bytes -= record.length;
+    this.#forgetTaken();
+    return record;
+  }
+
+  get #isOpen(): boolean {
+    return compareStamps(this.#last, this.#sealed) > 0;
+  }
+
+  /** @param knownThrough Records up to it may come again. */
+  #append(block: Uint8Array, knownThrough: Stamp): boolean {
+    const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+    let offset = 0;
+    while (offset < block.byteLength) {
+      const record = readChangeRecord(block, offset, view);
+      offset += aligned(record.length);
+      if (compareStamps(record, knownThrough) <= 0) continue;
+      this.#reach(record);
+      if (record.isStub) return false;
+      this.#records.push(record);
+      this.#bytes += record.length;
+    }
+    return true;
+  }
+
+  /** A record of the commit at `stamp` has come: all that came before a later commit is whole. */
+  #reach(stamp: Stamp): void {
+    const order = compareStamps(stamp, this.#last);
+    if (order < 0 || (order === 0 && !this.#isOpen)) throw outOfOrder(stamp, this.#last);
+    if (order === 0) return;
+    this.#sealed = this.#last;
+    this.#last = stampOf(stamp);
+  }
+
+  #forgetTaken(): void {
+    const isEmpty = this.#takenCount === this.#records.length;
+    if (!isEmpty && (this.#takenCount < TAKEN_COUNT_MAX || this.#takenCount * 2 < this.#records.length))
+      return;
+    this.#records = isEmpty ? [] : this.#records.slice(this.#takenCount);
+    this.#takenCount = 0;
+  }
+}
+
+function outOfOrder(stamp: Stamp, last: Stamp): KvCorruptError {
+  return new KvCorruptError(
+    `a shard's change (${stamp.counter}, ${stamp.order}) came when all was there up to (${last.counter}, ${last.order})`,
+  );
+}

@@ -1,0 +1,16 @@
+/** Owns the spelling of bytes in the codec tests: hex with optional blanks. */
+
+/** The bytes that a hex text spells. */
+export function bytesOf(hex: string): Uint8Array {
+  return new Uint8Array(Buffer.from(hex.replaceAll(/[\s|]/g, ""), "hex"));
+}
+
+/** The hex text of bytes. */
+export function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("hex");
+}
+
+/** Whether it is a Uint8Array and no subclass of it. */
+export function isPlainBytes(value: unknown): boolean {
+  return value instanceof Uint8Array && Object.getPrototypeOf(value) === Uint8Array.prototype;
+}
