@@ -49,6 +49,7 @@ export const ROUND_WORDS = {
   activeBytes: ROUND_LINE * LINE_WORDS + 6,
   activeCommits: ROUND_LINE * LINE_WORDS + 7,
   decider: ROUND_LINE * LINE_WORDS + 8,
+  lost: ROUND_LINE * LINE_WORDS + 9,
   openBytes: LOCK_LINE * LINE_WORDS + 1,
   openCommits: LOCK_LINE * LINE_WORDS + 2,
   openParticipants: LOCK_LINE * LINE_WORDS + 3,

@@ -13,7 +13,9 @@
  * 1. active is finished or finished + 1. A round starts only when the one before has finished.
  * 2. What belongs to a round is complete before its participants' doorbells ring: they are rung by whoever activates it.
  * 3. The verdicts are complete before `phase` says decided, and nobody reads them earlier.
- * 4. Only the shard that put its number into `decider` writes verdicts, and it may do so again if its first thread died.
+ * 4. A shard that is lost takes part in no round: it is taken out of one that is not decided, and of those to come, and the
+ *    decider refuses the commits that need it. A decided round that it owes can't be finished any more.
+ * 5. Only the shard that put its number into `decider` writes verdicts, and it may do so again if its first thread died.
  *
  * An entry: u32 frame bytes, u32 caller, u32 request id, u32 participants, the commit frame (codec/commit-frame.ts), padded to 8.
  * A frame of 0 bytes stands for one too large for the half: it travels as a parcel (see `port.ts` of the router).
@@ -22,7 +24,7 @@ import { ROUND_COMMITS_MAX, ROUND_RING_BYTES } from "../limits.js";
 import { type Control, ROUND_WORDS } from "./control.js";
 import { SequencingLock } from "./sequencing-lock.js";
 
-export const RoundPhase = { gathering: 1, decided: 2, abandoned: 3 } as const;
+export const RoundPhase = { gathering: 1, decided: 2, mending: 3 } as const;
 export type RoundPhase = (typeof RoundPhase)[keyof typeof RoundPhase];
 
 export const Verdict = { none: 0, apply: 1, refuse: 2 } as const;
@@ -116,7 +118,7 @@ export class RoundRing {
     const words = this.#words;
     const commits = Atomics.load(words, ROUND_WORDS.openCommits);
     if (commits === 0 || this.active !== this.#control.finishedRound) return;
-    const participants = Atomics.load(words, ROUND_WORDS.openParticipants);
+    const participants = Atomics.load(words, ROUND_WORDS.openParticipants) & ~this.lostShards;
     Atomics.store(words, ROUND_WORDS.activeBytes, Atomics.exchange(words, ROUND_WORDS.openBytes, 0));
     Atomics.store(words, ROUND_WORDS.activeCommits, Atomics.exchange(words, ROUND_WORDS.openCommits, 0));
     Atomics.store(words, ROUND_WORDS.openParticipants, 0);
@@ -126,6 +128,8 @@ export class RoundRing {
     Atomics.store(words, ROUND_WORDS.phase, RoundPhase.gathering);
     Atomics.store(words, ROUND_WORDS.participants, participants);
     Atomics.add(words, ROUND_WORDS.active, 1);
+    // All that it needs is lost: nobody could finish it.
+    if (participants === 0) Atomics.add(words, ROUND_WORDS.finished, 1);
     for (let shard = 0; shard < this.#control.shardCount; shard++) {
       if ((participants >>> shard) & 1) this.#control.ringDoorbell(shard);
     }
@@ -172,14 +176,20 @@ export class RoundRing {
    * have arrived; and the same again when its first thread died before it had decided.
    */
   claimDecision(shard: number): boolean {
-    if (Atomics.load(this.#words, ROUND_WORDS.arrived) !== this.participants) return false;
+    const { participants } = this;
+    if ((Atomics.load(this.#words, ROUND_WORDS.arrived) & participants) !== participants) return false;
     const found = Atomics.compareExchange(this.#words, ROUND_WORDS.decider, 0, shard + 1);
     return (found === 0 || found === shard + 1) && this.phase === RoundPhase.gathering;
   }
 
-  /** Participant only: sleeps until the phase is no longer gathering, at most `timeoutMs`. Pairs with {@link decide}. */
+  /** Participant only: sleeps until the phase may have moved on, at most `timeoutMs`. Pairs with {@link decide}. */
   waitDecision(timeoutMs: number): void {
     Atomics.wait(this.#words, ROUND_WORDS.phase, RoundPhase.gathering, timeoutMs);
+  }
+
+  /** Bit i: shard i is given up, and takes part in nothing. */
+  get lostShards(): number {
+    return Atomics.load(this.#words, ROUND_WORDS.lost);
   }
 
   /** The round's entries in their order. Frames are private copies. */
@@ -203,11 +213,15 @@ export class RoundRing {
     return entries;
   }
 
-  /** Decider only: makes the verdicts known and wakes the participants. */
-  decide(verdicts: Uint8Array): void {
+  /**
+   * Decider only: makes the verdicts known and wakes the participants. False when a shard is just being given up: then the facts have
+   * changed, and it has to decide again.
+   */
+  decide(verdicts: Uint8Array): boolean {
     this.#verdicts.set(verdicts);
-    Atomics.store(this.#words, ROUND_WORDS.phase, RoundPhase.decided);
-    Atomics.notify(this.#words, ROUND_WORDS.phase);
+    const isDecided = this.#movePhase(RoundPhase.gathering, RoundPhase.decided);
+    if (isDecided) Atomics.notify(this.#words, ROUND_WORDS.phase);
+    return isDecided;
   }
 
   /** Participant only, once decided: the verdict of each entry. */
@@ -219,20 +233,29 @@ export class RoundRing {
   markCommitted(shard: number): boolean {
     const participants = this.participants;
     const before = Atomics.or(this.#words, ROUND_WORDS.committed, 1 << shard);
-    if (before === participants || (before | (1 << shard)) !== participants) return false;
+    if (before === participants || ((before | (1 << shard)) & participants) !== participants) return false;
     this.#finish();
     return true;
   }
 
-  /** Supervisor only: gives up a round that is not decided, because a participant can't come back. */
-  abandon(lostShard: number): void {
-    const words = this.#words;
-    const gathering = RoundPhase.gathering;
-    if (!this.awaits(lostShard)) return;
-    if (Atomics.compareExchange(words, ROUND_WORDS.phase, gathering, RoundPhase.abandoned) !== gathering)
-      return;
-    Atomics.notify(words, ROUND_WORDS.phase);
-    this.markCommitted(lostShard);
+  /**
+   * Supervisor only: a shard can't come back. Returns whether the rounds can go on without it; they can't when it owes its part of one
+   * that is decided.
+   */
+  loseShard(shard: number): boolean {
+    Atomics.or(this.#words, ROUND_WORDS.lost, 1 << shard);
+    if (!this.awaits(shard)) return true;
+    if (!this.#movePhase(RoundPhase.gathering, RoundPhase.mending)) return false;
+    Atomics.and(this.#words, ROUND_WORDS.participants, ~(1 << shard));
+    Atomics.compareExchange(this.#words, ROUND_WORDS.decider, shard + 1, 0);
+    this.#movePhase(RoundPhase.mending, RoundPhase.gathering);
+    Atomics.notify(this.#words, ROUND_WORDS.phase);
+    this.mend();
+    return true;
+  }
+
+  #movePhase(from: RoundPhase, to: RoundPhase): boolean {
+    return Atomics.compareExchange(this.#words, ROUND_WORDS.phase, from, to) === from;
   }
 
   /** Supervisor only, after a shard's thread died: does what the dead one may have left undone between its last two stores. */

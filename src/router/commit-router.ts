@@ -42,8 +42,8 @@ interface Pending {
   reject(error: Error): void;
   /** Nobody waits for the answer any more; its room is still to be given back. */
   settled: boolean;
-  /** The frame, while it may have to be posted again. */
-  parcel: Uint8Array | null;
+  /** It has left the backlog, and room for its answer is reserved. */
+  isStarted: boolean;
 }
 
 /** What the router is told by, and tells, the engine. */
@@ -71,6 +71,8 @@ export class CommitRouter {
   #flushScheduled = false;
   /** Why a shard takes no writes, by shard; `null` when it does. */
   readonly #refusals: (Error | null)[];
+  /** Why no commit over several shards is taken. */
+  #roundRefusal: Error | null = null;
 
   constructor(options: CommitRouterOptions) {
     this.#options = options;
@@ -100,7 +102,7 @@ export class CommitRouter {
         resolve,
         reject,
         settled: false,
-        parcel: null,
+        isStarted: false,
       };
       const queue = this.#queueOf(participants);
       if (this.#backlogs[queue]!.length > 0 || !this.#start(pending)) {
@@ -152,16 +154,18 @@ export class CommitRouter {
     }
   }
 
-  /** A shard is given up: its commits can't be answered, and no more are taken. */
-  shardFailed(shard: number, error: KvShardFailedError): void {
+  /**
+   * A shard is given up: its commits can't be answered, and no more are taken; nor are any over several shards, if the rounds can't
+   * go on without it.
+   */
+  shardFailed(error: KvShardFailedError, roundsGoOn: boolean): void {
+    const { shard } = error;
     this.#refusals[shard] = error;
+    if (!roundsGoOn) this.#roundRefusal = error;
     for (const pending of [...this.#pending.values()]) {
-      if (((pending.participants >>> shard) & 1) === 1) {
-        this.#forget(
-          pending,
-          this.#isWaiting(pending) ? error : new KvUnknownOutcomeError(shard, { cause: error }),
-        );
-      }
+      const isHit = ((pending.participants >>> shard) & 1) === 1 || (!roundsGoOn && isMulti(pending.participants));
+      if (!isHit) continue;
+      this.#forget(pending, this.#isWaiting(pending) ? error : new KvUnknownOutcomeError(shard, { cause: error }));
     }
     for (const queue of this.#backlogs) {
       const kept = queue.filter((pending) => !pending.settled);
@@ -210,6 +214,7 @@ export class CommitRouter {
   }
 
   #refusalOf(participants: number): Error | null {
+    if (this.#roundRefusal !== null && isMulti(participants)) return this.#roundRefusal;
     for (let shard = 0; shard < this.#refusals.length; shard++) {
       if (((participants >>> shard) & 1) === 1 && this.#refusals[shard]) return this.#refusals[shard]!;
     }
@@ -223,6 +228,7 @@ export class CommitRouter {
     if (isMulti(pending.participants)) this.#startRound(pending);
     else if (!clients[0]!.trySend(pending.requestId, pending.fields)) return false;
     for (const client of clients) client.reserveReply(pending.replyBytes);
+    pending.isStarted = true;
     return true;
   }
 
@@ -230,7 +236,6 @@ export class CommitRouter {
     const frame = encodeCommit(pending.fields);
     const inside = frame.length <= ROUND_FRAME_BYTES_MAX;
     if (!inside) {
-      pending.parcel = frame;
       for (const client of this.#clientsOf(pending)) client.postParcel(pending.requestId, frame);
     }
     const { requestId, participants } = pending;
@@ -278,11 +283,9 @@ export class CommitRouter {
     return true;
   }
 
+  /** Whether no shard has seen it yet. */
   #isWaiting(pending: Pending): boolean {
-    return (
-      this.#backlogs[this.#queueOf(pending.participants)]!.includes(pending) ||
-      this.#roundEntries.some((waiting) => waiting.pending === pending)
-    );
+    return !pending.isStarted || this.#roundEntries.some((waiting) => waiting.pending === pending);
   }
 
   // ── settling ─────────────────────────────────────────────────────────────────────────────────────
@@ -306,7 +309,7 @@ export class CommitRouter {
 
   /** Rejects a commit whose answer will not come. */
   #forget(pending: Pending, error: Error): void {
-    if (!this.#isWaiting(pending)) {
+    if (pending.isStarted) {
       for (const client of this.#clientsOf(pending)) client.releaseReply(pending.replyBytes);
     }
     this.#giveUp(pending, error);
@@ -315,6 +318,8 @@ export class CommitRouter {
 
   #remove(pending: Pending): void {
     this.#pending.delete(pending.requestId);
+    const unsent = this.#roundEntries.findIndex((waiting) => waiting.pending === pending);
+    if (unsent >= 0) this.#roundEntries.splice(unsent, 1);
     this.#options.release();
   }
 

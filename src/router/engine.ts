@@ -160,7 +160,7 @@ export class Engine {
         this.dispatcher.restart(shard);
         this.router.shardRestarted(shard);
       },
-      onFailure: (shard, error) => this.router.shardFailed(shard, error),
+      onFailure: (error, roundsGoOn) => this.router.shardFailed(error, roundsGoOn),
     });
     this.#watchdog = setInterval(() => this.#watch(), WATCHDOG_INTERVAL_MS).unref();
     this.#forgetClock = this.#followClock(options.clock);

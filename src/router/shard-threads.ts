@@ -36,7 +36,8 @@ export interface ShardThreadsOptions {
   /** The first caller's end of the port to a shard's new thread. */
   readonly onPort: (shard: number, port: MessagePort) => void;
   readonly onRestart: (shard: number) => void;
-  readonly onFailure: (shard: number, error: KvShardFailedError) => void;
+  /** A shard is given up; `roundsGoOn` says whether commits over several other shards are possible still. */
+  readonly onFailure: (error: KvShardFailedError, roundsGoOn: boolean) => void;
 }
 
 export class ShardThreads {
@@ -142,7 +143,10 @@ class ShardThread {
     const nowMs = Date.now();
     this.#deathsMs = this.#deathsMs.filter((atMs) => nowMs - atMs < SHARD_RESTART_WINDOW_MS);
     this.#deathsMs.push(nowMs);
-    if (this.#deathsMs.length > SHARD_RESTARTS_MAX) return this.#fail();
+    if (this.#deathsMs.length > SHARD_RESTARTS_MAX) {
+      this.#fail();
+      return;
+    }
     this.start(null).catch((error) => {
       this.#lastError = error;
       if (this.#state !== "stopped") this.#restart();
@@ -155,8 +159,8 @@ class ShardThread {
     const { shard } = this.#plan;
     const reason = this.#lastError instanceof Error ? this.#lastError.message : String(this.#lastError);
     control.setState(shard, ShardState.failed);
-    rounds.abandon(shard);
+    const roundsGoOn = rounds.loseShard(shard);
     const text = `its thread died ${this.#deathsMs.length} times in ${SHARD_RESTART_WINDOW_MS} ms, last of: ${reason}`;
-    onFailure(shard, new KvShardFailedError(shard, text, { cause: this.#lastError }));
+    onFailure(new KvShardFailedError(shard, text, { cause: this.#lastError }), roundsGoOn);
   }
 }

@@ -90,7 +90,6 @@ export class RoundMember {
     this.#writer.faults.visit(FaultPoint.arrived);
     const entries = this.#ring.entries().map((entry) => ({ ...entry, frame: this.#frameOf(entry) }));
     if (!this.#awaitDecision(entries)) return false;
-    if (this.#ring.phase === RoundPhase.abandoned) return true;
     this.#writer.faults.visit(FaultPoint.decided);
     const decided = this.#decidedRound(round, entries) ?? this.#awaitRedo(round);
     if (decided === null) return false;
@@ -107,7 +106,7 @@ export class RoundMember {
 
   /** False when the engine stops first: then the round is not decided, and nothing has happened. */
   #awaitDecision(entries: readonly RoundEntry[]): boolean {
-    while (this.#ring.phase === RoundPhase.gathering) {
+    while (this.#ring.phase !== RoundPhase.decided) {
       if (this.#writer.control.stopping) return false;
       if (this.#ring.claimDecision(this.#writer.shard)) this.#decide(entries);
       else this.#ring.waitDecision(PARKED_MS_MAX);
@@ -124,12 +123,14 @@ export class RoundMember {
     const { verdicts, replies } = decideRound({
       counter,
       nowMs,
-      commits: entries.map(({ frame }) => frame && readCommitFrame(frame, 0, frame.length)),
+      commits: entries.map(({ frame, participants }) => {
+        const isPossible = frame !== null && (participants & this.#ring.lostShards) === 0;
+        return isPossible ? readCommitFrame(frame, 0, frame.length) : null;
+      }),
       read: this.#siblings.read,
       shardOf: (key) => this.#shardOf(key),
     });
-    this.#owed = { round: this.#ring.active, entries, replies };
-    this.#ring.decide(verdicts);
+    if (this.#ring.decide(verdicts)) this.#owed = { round: this.#ring.active, entries, replies };
   }
 
   /** The round as decided; `null` when a parcel of it was posted to a predecessor of this thread that died. */

@@ -23,7 +23,10 @@ import { Sweeper } from "./sweeper.js";
  */
 export function startShard(boot: ShardBoot): void {
   const control = new Control(boot.control, boot.shards);
-  if (control.stopping) return control.setState(boot.shard, ShardState.stopped);
+  if (control.stopping) {
+    control.setState(boot.shard, ShardState.stopped);
+    return;
+  }
   control.setState(boot.shard, ShardState.starting);
   const store = ShardStore.open(boot.directories[boot.shard]!, boot.durability);
   const siblings = new Siblings(store, boot.shard, boot.directories, boot.durability);

@@ -20,15 +20,13 @@ import { KvCorruptError } from "../errors.js";
 import { aligned } from "../ring/ring-memory.js";
 import { compareStamps, type Stamp, stampBefore, stampOf } from "./stamp.js";
 
-/** Taken records that stand in front of the others before the array is cut: it makes taking one cheap on average. */
-const TAKEN_COUNT_MAX = 1024;
-
 export class RecordQueue {
   #records: ChangeRecord[] = [];
   #takenCount = 0;
   #bytes = 0;
   #sealed: Stamp;
   #last: Stamp;
+  /** The last commit that came from the log. */
   #readFromLog: Stamp;
 
   /** @param after Records at or below it are not wanted, and count as complete. */
@@ -64,6 +62,7 @@ export class RecordQueue {
     return head === undefined || (this.#isOpen && compareStamps(head, this.#last) === 0);
   }
 
+  /** The newest commit that has come, whole or not. */
   get last(): Stamp {
     return this.#last;
   }
@@ -149,11 +148,10 @@ export class RecordQueue {
     this.#last = stampOf(stamp);
   }
 
+  /** Cuts off the front when it is half of the array: each record is moved once on average. */
   #forgetTaken(): void {
-    const isEmpty = this.#takenCount === this.#records.length;
-    if (!isEmpty && (this.#takenCount < TAKEN_COUNT_MAX || this.#takenCount * 2 < this.#records.length))
-      return;
-    this.#records = isEmpty ? [] : this.#records.slice(this.#takenCount);
+    if (this.#takenCount * 2 < this.#records.length) return;
+    this.#records = this.#records.slice(this.#takenCount);
     this.#takenCount = 0;
   }
 }

@@ -75,7 +75,8 @@ describe("change records", () => {
   it("have their golden bytes", () => {
     const bytes = new Uint8Array(changeRecordBytes(sample));
     expect(writeChangeRecord(bytes, new DataView(bytes.buffer), 0, sample)).toBe(bytes.length);
-    const header = "34000000 32 01 01 03 00000000000001020003 0300 03000000 02000000 0400 0000 000000000000f03f";
+    const header =
+      "34000000 32 01 01 03 00000000000001020003 0300 03000000 02000000 0400 0000 000000000000f03f";
     expect(hexOf(bytes)).toBe(hexOf(bytesOf(`${header} 722be165 026100 ff0f54 0708`)));
   });
 
@@ -89,7 +90,9 @@ describe("change records", () => {
         expect(record.length).toBe(length);
         expectSame(record, fields);
         expectSame(readChangeRecord(Buffer.from(target), offset), fields);
-        expect([target[offset + length], target[offset + 30], target[offset + 31]]).toStrictEqual([0xee, 0, 0]);
+        expect([target[offset + length], target[offset + 30], target[offset + 31]]).toStrictEqual([
+          0xee, 0, 0,
+        ]);
       }),
     );
   });
@@ -118,7 +121,11 @@ describe("change records", () => {
     const stub = readChangeRecord(stubTarget, 0);
     expect([stub.isStub, stub.isMulti, stub.hasPrevious, stub.length]).toStrictEqual([true, true, false, 40]);
     expect([stub.hashCount, stub.keyLength, stub.valueLength]).toStrictEqual([0, 0, 0]);
-    expect([stub.versionstamp, stub.type, stub.place]).toStrictEqual([full.versionstamp, full.type, full.place]);
+    expect([stub.versionstamp, stub.type, stub.place]).toStrictEqual([
+      full.versionstamp,
+      full.type,
+      full.place,
+    ]);
   });
 
   it("are a record or a KvCorruptError for any damage", () => {

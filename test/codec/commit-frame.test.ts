@@ -68,7 +68,14 @@ describe("commit frames", () => {
         { shard: 0, key: bytesOf("26"), versionstamp: null },
       ],
       mutations: [
-        { ...drop!, type: MutationType.SET, keyKind: 1, encoding: 1, value: bytesOf("ff0f54"), expiresAtMs: 1 },
+        {
+          ...drop!,
+          type: MutationType.SET,
+          keyKind: 1,
+          encoding: 1,
+          value: bytesOf("ff0f54"),
+          expiresAtMs: 1,
+        },
       ],
     };
     expect(hexOf(frameOf(guarded))).toBe(
@@ -122,7 +129,9 @@ describe("commit frames", () => {
         const bytes = frameOf(fields);
         for (const [offset, byte] of changes) if (offset < bytes.length) bytes[offset] = byte;
         try {
-          expect(hexOf(frameOf(readCommitFrame(bytes, 0, bytes.length + cut)))).toHaveLength(2 * bytes.length);
+          expect(hexOf(frameOf(readCommitFrame(bytes, 0, bytes.length + cut)))).toHaveLength(
+            2 * bytes.length,
+          );
         } catch (error) {
           expect(error).toBeInstanceOf(KvCorruptError);
         }

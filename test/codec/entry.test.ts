@@ -24,27 +24,32 @@ describe("entries", () => {
   it("come back as they were, from a Buffer too", () => {
     const expiry = fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 9e12 }));
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 3 }), fc.maxSafeNat(), fc.nat(65535), expiry, fc.uint8Array(), (
-        encoding,
-        counter,
-        order,
-        expiresAtMs,
-        value,
-      ) => {
-        const bytes = Buffer.from(encodeEntry({ encoding, counter, order, expiresAtMs }, value));
-        expect(entryEncoding(bytes)).toBe(encoding);
-        expect(entryVersionstamp(bytes)).toBe(formatVersionstamp(counter, order));
-        expect(entryExpiresAtMs(bytes)).toBe(expiresAtMs);
-        expect(entryValue(bytes)).toStrictEqual(value);
-        expect(isPlainBytes(entryValue(bytes))).toBe(true);
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 3 }),
+        fc.maxSafeNat(),
+        fc.nat(65535),
+        expiry,
+        fc.uint8Array(),
+        (encoding, counter, order, expiresAtMs, value) => {
+          const bytes = Buffer.from(encodeEntry({ encoding, counter, order, expiresAtMs }, value));
+          expect(entryEncoding(bytes)).toBe(encoding);
+          expect(entryVersionstamp(bytes)).toBe(formatVersionstamp(counter, order));
+          expect(entryExpiresAtMs(bytes)).toBe(expiresAtMs);
+          expect(entryValue(bytes)).toStrictEqual(value);
+          expect(isPlainBytes(entryValue(bytes))).toBe(true);
+        },
+      ),
     );
   });
 
   it("end at the millisecond they say", () => {
     const entry = (expiresAtMs: number): Uint8Array =>
       encodeEntry({ encoding: 1, counter: 1, order: 0, expiresAtMs }, new Uint8Array(1));
-    expect([999, 1000, 1001].map((nowMs) => isExpired(entry(1000), nowMs))).toStrictEqual([false, true, true]);
+    expect([999, 1000, 1001].map((nowMs) => isExpired(entry(1000), nowMs))).toStrictEqual([
+      false,
+      true,
+      true,
+    ]);
     expect(isExpired(entry(0), Number.MAX_SAFE_INTEGER)).toBe(false);
   });
 

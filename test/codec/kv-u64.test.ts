@@ -23,7 +23,9 @@ describe("KvU64", () => {
     expect(() => new KvU64(1 as unknown as bigint)).toThrow(
       misuse("TypeError", "Value must be a bigint: received number"),
     );
-    expect(() => new KvU64(-1n)).toThrow(misuse("RangeError", "Value must be a positive bigint: received -1"));
+    expect(() => new KvU64(-1n)).toThrow(
+      misuse("RangeError", "Value must be a positive bigint: received -1"),
+    );
     expect(() => new KvU64(2n ** 64n)).toThrow(
       misuse("RangeError", "Value must fit in a 64-bit unsigned integer"),
     );

@@ -1,7 +1,7 @@
 import { createSecretKey } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { decodeValue, encodeValue } from "../../src/codec/value.js";
-import { hexOf, isPlainBytes } from "./bytes.js";
+import { hexOf, isPlainBytes, sparseArray } from "./bytes.js";
 
 /** What the type package of Node 20 does not name. */
 const { WebAssembly: Wasm } = globalThis as unknown as {
@@ -52,7 +52,11 @@ const refused: [string, unknown, string][] = [
   ["a Promise", Promise.resolve(), "#<Promise> could not be cloned."],
   ["a SharedArrayBuffer", new SharedArrayBuffer(2), "#<SharedArrayBuffer> could not be cloned."],
   ["shared bytes", new Uint8Array(new SharedArrayBuffer(2)), "#<SharedArrayBuffer> could not be cloned."],
-  ["some shared bytes", new Uint8Array(new SharedArrayBuffer(9), 2, 3), "#<SharedArrayBuffer> could not be cloned."],
+  [
+    "some shared bytes",
+    new Uint8Array(new SharedArrayBuffer(9), 2, 3),
+    "#<SharedArrayBuffer> could not be cloned.",
+  ],
   ["a shared DataView", new DataView(new SharedArrayBuffer(2)), "#<SharedArrayBuffer> could not be cloned."],
   ["a WebAssembly.Module", wasmModule, "#<Module> could not be cloned."],
   ["a WebAssembly.Instance", new Wasm.Instance(wasmModule), "#<Instance> could not be cloned."],
@@ -83,7 +87,7 @@ describe("values that can't be read back", () => {
     }
     const places = [
       { a: { b: [1, value] } },
-      [, value],
+      sparseArray(2, { 1: value }),
       new Map([[1, value]]),
       new Map([[value, 1]]),
       new Set([value]),
@@ -112,7 +116,11 @@ describe("views of a part of their memory", () => {
     const { encoding, bytes } = encodeValue(value);
     expect(bytes.length).toBeLessThan(100);
     const found = decodeValue(encoding, bytes) as typeof value;
-    expect([hexOf(found.small), hexOf(found.list[0]!), hexOf(found.other)]).toStrictEqual(["6869", "796f", "706f6f6c"]);
+    expect([hexOf(found.small), hexOf(found.list[0]!), hexOf(found.other)]).toStrictEqual([
+      "6869",
+      "796f",
+      "706f6f6c",
+    ]);
     expect([found.small, found.list[0], found.other].every(isPlainBytes)).toBe(true);
     expect(found.small.buffer.byteLength).toBe(2);
     expect(value.small.buffer.byteLength).toBe(8192);
@@ -136,7 +144,7 @@ describe("views of a part of their memory", () => {
   it("are replaced in all containers, identity and cycles kept", () => {
     const view = pooled("hi");
     const value: Record<string, unknown> = {
-      list: [view, , view],
+      list: sparseArray(3, { 0: view, 2: view }),
       map: new Map<unknown, unknown>([["view", view]]),
       set: new Set([view]),
       date: new Date(7),
@@ -157,7 +165,11 @@ describe("views of a part of their memory", () => {
       expect(place).toStrictEqual(new Uint8Array([104, 105]));
       expect(place).toBe(list[0]);
     }
-    expect([1 in list, found["self"] === found, map.get("root") === found]).toStrictEqual([false, true, true]);
+    expect([1 in list, found["self"] === found, map.get("root") === found]).toStrictEqual([
+      false,
+      true,
+      true,
+    ]);
     expect(found["date"]).toStrictEqual(new Date(7));
     expect((value["list"] as unknown[])[0]).toBe(view);
   });

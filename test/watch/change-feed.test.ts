@@ -137,6 +137,19 @@ describe("change feed", () => {
     expect(await values(changes, 3)).toEqual([6, 7, 8]);
   });
 
+  test("a shard that has nothing to tell is asked once, not for every commit of the others", async () => {
+    const engine = new FakeEngine();
+    const { feed, changes } = open(engine, { prefix: ["k"] }, { bufferCountMax: 1 });
+    engine.shards[0]!.write([{ key: ["k", 0], value: 0 }], [{ key: ["k", 1], value: 1 }]);
+    for (let at = 0; at < 50; at++) engine.shards[0]!.write([{ key: ["other"], value: at }]);
+    engine.pollAll();
+    expect(feed.state).toBe("behind");
+    expect(await values(changes, 2)).toEqual([0, 1]);
+    await turns();
+    expect(feed.state).toBe("live");
+    expect(engine.logReads).toBeLessThan(6);
+  });
+
   test("catching up lets timers and others run between slices", async () => {
     const engine = new FakeEngine({ ringBytes: 1 << 20 });
     const { feed, changes } = open(engine, { prefix: [] }, { bufferCountMax: 1 });

@@ -44,11 +44,14 @@ class World {
   readonly checks: (() => Promise<void>)[] = [];
   readonly permits: { count: number; wake: (() => void) | undefined }[] = [];
   readonly visible = new Map<string, number>();
+  /** Steps that shards take in the midst of the dispatcher's. */
+  readonly interleaved: (() => void)[] = [];
   #round: number | undefined;
   #serial = 0;
 
   constructor(ringBytes: number) {
     this.engine = new FakeEngine({ shardCount: SHARDS, ringBytes });
+    this.engine.interleave = () => this.interleaved.shift()?.();
     this.shards = Array.from({ length: SHARDS }, () => ({ phase: "idle", batch: undefined, inRound: false }));
   }
 
@@ -73,6 +76,13 @@ class World {
       state.phase = "idle";
     }
     if (state.inRound) this.#finishRound();
+  }
+
+  /** At the next gap in the dispatcher's work the shard takes so many steps; a gap may be filled several times. */
+  interleave(shard: number, times: number, sizes: readonly number[], valueBytes: number): void {
+    this.interleaved.push(() => {
+      for (let time = 0; time < times; time++) this.step(shard, sizes, valueBytes);
+    });
   }
 
   /** Begins a round of `sizes.length` commits over the shards that are idle, if there are two of them and no round runs. */
@@ -110,7 +120,7 @@ class World {
   open(which: number, bufferCountMax: number, bufferBytesMax: number): void {
     const { selector, wants } = SELECTORS[which]!;
     const feed = openChangeFeed(this.engine.dispatcher, selector, { bufferCountMax, bufferBytesMax });
-    const from = this.engine.control.counter + 1;
+    const from = this.engine.counterSeen + 1;
     const permit = { count: 0, wake: undefined as (() => void) | undefined };
     this.permits.push(permit);
     const seen: SeenChange[] = [];
@@ -166,6 +176,7 @@ class World {
   }
 
   async finish(): Promise<void> {
+    this.interleaved.length = 0;
     for (let times = 0; times < 4; times++) {
       for (let shard = 0; shard < SHARDS; shard++)
         if (this.shards[shard]!.phase !== "idle") this.step(shard, [1], 1);
@@ -222,6 +233,16 @@ const action = fc.oneof(
   { weight: 6, arbitrary: fc.record({ op: fc.constant("poll" as const) }) },
   { weight: 1, arbitrary: fc.record({ op: fc.constant("die" as const), shard, half: fc.boolean() }) },
   {
+    weight: 4,
+    arbitrary: fc.record({
+      op: fc.constant("interleave" as const),
+      shard,
+      times: fc.integer({ min: 1, max: 8 }),
+      sizes,
+      valueBytes,
+    }),
+  },
+  {
     weight: 2,
     arbitrary: fc.record({
       op: fc.constant("open" as const),
@@ -250,6 +271,8 @@ test.each([
         const world = new World(ringBytes);
         for (const each of actions) {
           if (each.op === "step") world.step(each.shard, each.sizes, each.valueBytes);
+          else if (each.op === "interleave")
+            world.interleave(each.shard, each.times, each.sizes, each.valueBytes);
           else if (each.op === "round") world.beginRound(each.sizes, each.valueBytes);
           else if (each.op === "poll") world.engine.dispatcher.poll();
           else if (each.op === "die") world.die(each.shard, each.half);

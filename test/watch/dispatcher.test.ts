@@ -278,6 +278,19 @@ describe("shard feed: from the ring to the log and back", () => {
     expect(notes.values.length).toBe(100);
   });
 
+  test("what is published while it reads the log comes from the ring, once", () => {
+    const engine = new FakeEngine({ ringBytes: 1024 });
+    const notes = new Notes(engine);
+    for (let at = 0; at < 50; at++) engine.shards[0]!.write([{ key: ["k"], value: at }]);
+    let at = 50;
+    engine.interleave = () => {
+      if (at < 54) engine.shards[0]!.write([{ key: ["k"], value: at++ }]);
+    };
+    engine.pollAll();
+    engine.pollAll();
+    expect(notes.values).toEqual(Array.from({ length: 54 }, (_, value) => value));
+  });
+
   test("a lap in the middle of a commit takes that commit once and whole", () => {
     const engine = start({ ringBytes: 1024 });
     const notes = new Notes(engine);

@@ -106,6 +106,10 @@ export class FakeEngine {
   /** What the dispatcher asked of its owner, in order. */
   readonly calls: string[] = [];
   logReads = 0;
+  /** The counter as the dispatcher saw it last. */
+  counterSeen = 0;
+  /** Called where another thread could get in: after each look at the control block, and after each read of a log. */
+  interleave: () => void = () => {};
   logError: Error | undefined;
 
   constructor({ shardCount = 2, ringBytes = 4096 }: FakeEngineOptions = {}) {
@@ -116,7 +120,7 @@ export class FakeEngine {
     );
     this.dispatcher = new Dispatcher({
       shardCount,
-      control: this.control,
+      control: this.#controlSeen(),
       rings: this.shards.map((shard) => shard.ring),
       readLog: (shard, after, bytesMax) => this.readLog(shard, after, bytesMax),
       setWatching: (on) => this.calls.push(on ? "watch" : "unwatch"),
@@ -138,7 +142,26 @@ export class FakeEngine {
       found.push(records.slice());
       bytes += records.length;
     }
+    this.interleave();
     return found;
+  }
+
+  /** The control block, with a gap behind each load in which others may take steps. */
+  #controlSeen(): Pick<Control, "watermark" | "counter"> {
+    const engine = this;
+    return {
+      watermark() {
+        const watermark = engine.control.watermark();
+        engine.interleave();
+        return watermark;
+      },
+      get counter() {
+        engine.counterSeen = engine.control.counter;
+        const seen = engine.counterSeen;
+        engine.interleave();
+        return seen;
+      },
+    };
   }
 
   /** The bytes of one batch of commits on one shard. Two commits share a log row where they can. */

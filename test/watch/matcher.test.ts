@@ -126,6 +126,13 @@ describe("matcher", () => {
     expect(matches(matcher, b)).toEqual(["b"]);
   });
 
+  test("prefixes of one key are all found when they have one hash", () => {
+    const matcher = new Matcher<number>(() => 1);
+    for (const depth of [1, 2, 3]) matcher.add(depth, [prefixSelector(deep(depth))]);
+    expect(matches(matcher, deep(4), () => 1)).toEqual([1, 2, 3]);
+    expect(matches(matcher, deep(3), () => 1)).toEqual([1, 2]);
+  });
+
   test("a watcher that is removed while others are visited is not visited, one that is added not yet", () => {
     const matcher = new Matcher<string>();
     matcher.add("first", [prefixSelector([])]);
