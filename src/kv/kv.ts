@@ -9,8 +9,7 @@ import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange }
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvClosedError, KvTypeError } from "../errors.js";
 import { GET_MANY_KEYS_MAX } from "../limits.js";
-import type { Engine } from "../router/engine.js";
-import type { EngineShare } from "../router/engine-registry.js";
+import type { Caller } from "../router/caller.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
 import { DispatcherScope } from "../watch/dispatcher-scope.js";
 import type { ChangeSelector, ChangesOptions } from "../watch/kv-change.js";
@@ -56,22 +55,21 @@ export interface KvWatchOptions {
  * @see Source: Deno KV's Kv. Differs: `getSync`, `snapshot`, `changes`, named failed checks, and larger limits.
  */
 export class Kv {
-  readonly #engine: Engine;
-  readonly #share: EngineShare;
+  readonly #caller: Caller;
+  readonly #release: () => Promise<void>;
   readonly #context: CommitContext;
   readonly #scope: DispatcherScope;
   readonly #snapshots = new Set<KvSnapshot>();
   #closing: Promise<void> | null = null;
 
   /** Made by `openKv()`. */
-  constructor(share: EngineShare, valueBytesMax: number) {
-    const { engine } = share;
-    this.#share = share;
-    this.#engine = engine;
-    this.#scope = new DispatcherScope(engine.dispatcher);
+  constructor(caller: Caller, release: () => Promise<void>, valueBytesMax: number) {
+    this.#caller = caller;
+    this.#release = release;
+    this.#scope = new DispatcherScope(caller.dispatcher);
     this.#context = {
-      clock: engine.clock,
-      shardOf: (key) => engine.router.shardOf(key),
+      clock: caller.clock,
+      shardOf: (key) => caller.router.shardOf(key),
       valueBytesMax,
     };
   }
@@ -85,7 +83,7 @@ export class Kv {
     this.#checkOpen();
     checkConsistency(options?.consistency);
     const encoded = encodeReadKey(key);
-    return this.#engine.reader.get(encoded, (bytes) => entryMaybe<T>(key, bytes));
+    return this.#caller.reader.get(encoded, (bytes) => entryMaybe<T>(key, bytes));
   }
 
   /**
@@ -94,7 +92,7 @@ export class Kv {
    */
   getSync<T = unknown>(key: KvKey): KvEntryMaybe<T> {
     this.#checkOpen();
-    return this.#engine.reader.getSync(encodeReadKey(key), (bytes) => entryMaybe<T>(key, bytes));
+    return this.#caller.reader.getSync(encodeReadKey(key), (bytes) => entryMaybe<T>(key, bytes));
   }
 
   /** The entries under some keys, in their order, at one moment of the store. */
@@ -201,8 +199,8 @@ export class Kv {
   /** The state of the whole store at this moment, for many reads. Close it soon: it pins pages of the files. */
   async snapshot(): Promise<KvSnapshot> {
     this.#checkOpen();
-    const cut = await this.#engine.reader.snapshot();
-    const snapshot = new KvSnapshot(this.#engine.reader, cut, (closed) => this.#snapshots.delete(closed));
+    const cut = await this.#caller.reader.snapshot();
+    const snapshot = new KvSnapshot(this.#caller.reader, cut, (closed) => this.#snapshots.delete(closed));
     this.#snapshots.add(snapshot);
     return snapshot;
   }
@@ -233,22 +231,22 @@ export class Kv {
   #close(): Promise<void> {
     for (const snapshot of this.#snapshots) snapshot.close();
     this.#scope.close();
-    this.#engine.abandon(this);
-    return this.#share.release();
+    this.#caller.abandon(this);
+    return this.#release();
   }
 
   async #commit(fields: CommitFields): Promise<KvCommitResult | KvCommitError> {
     checkCommit(fields);
-    return commitResult(await this.#engine.router.commit(fields, this), fields);
+    return commitResult(await this.#caller.router.commit(fields, this), fields);
   }
 
   #readMany<T>(keys: readonly KvKey[], encoded: readonly EncodedKey[]): Promise<KvEntryMaybe<T>[]> {
-    return this.#engine.reader.getMany(encoded, (bytes, index) => entryMaybe<T>(keys[index]!, bytes));
+    return this.#caller.reader.getMany(encoded, (bytes, index) => entryMaybe<T>(keys[index]!, bytes));
   }
 
   #readRange<T>(range: KeyRange, limit: number, reverse: boolean): Promise<ListedEntry<T>[]> {
     this.#checkOpen();
-    return this.#engine.reader.list({ range, limit, reverse }, (key, bytes) => listedEntry<T>(key, bytes));
+    return this.#caller.reader.list({ range, limit, reverse }, (key, bytes) => listedEntry<T>(key, bytes));
   }
 
   #checkOpen(): void {

@@ -51,14 +51,14 @@ const CHANGE_RING_BYTES_CEILING = 2 ** 30;
 export async function openKv(path?: string, options: KvOpenOptions = {}): Promise<Kv> {
   const directory = checkPath(path);
   checkOptions(options);
-  const share = await acquireEngine(directory, {
+  const { engine, release } = await acquireEngine(directory, {
     shards: options.shards,
     partitionDepth: options.partitionDepth,
     durability: directory === null ? "relaxed" : (options.durability ?? "sync"),
     clock: options.clock ?? systemClock,
     changeRingBytes: options.changeRingBytes,
   });
-  return new Kv(share, options.valueBytesMax ?? VALUE_BYTES_MAX);
+  return new Kv(engine.caller, release, options.valueBytesMax ?? VALUE_BYTES_MAX);
 }
 
 /** The directory of a store; `null` for a private one. */

@@ -163,9 +163,13 @@ export class CommitRouter {
     this.#refusals[shard] = error;
     if (!roundsGoOn) this.#roundRefusal = error;
     for (const pending of [...this.#pending.values()]) {
-      const isHit = ((pending.participants >>> shard) & 1) === 1 || (!roundsGoOn && isMulti(pending.participants));
+      const isHit =
+        ((pending.participants >>> shard) & 1) === 1 || (!roundsGoOn && isMulti(pending.participants));
       if (!isHit) continue;
-      this.#forget(pending, this.#isWaiting(pending) ? error : new KvUnknownOutcomeError(shard, { cause: error }));
+      this.#forget(
+        pending,
+        this.#isWaiting(pending) ? error : new KvUnknownOutcomeError(shard, { cause: error }),
+      );
     }
     for (const queue of this.#backlogs) {
       const kept = queue.filter((pending) => !pending.settled);

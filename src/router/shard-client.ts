@@ -19,6 +19,12 @@ const REPLY_OVERHEAD_BYTES = 16;
 /** Room that padding before the wrap may take: as much as one reply, and the largest has 1000 failed checks. */
 const REPLY_PADDING_BYTES_MAX = 16 * 1024;
 
+/** The memory of one caller's way to one shard. */
+export interface CallerRings {
+  readonly requests: SharedArrayBuffer;
+  readonly replies: SharedArrayBuffer;
+}
+
 export class ShardClient {
   readonly #control: Control;
   readonly #requests: FrameRingProducer;
@@ -29,7 +35,7 @@ export class ShardClient {
   constructor(
     readonly shard: number,
     control: Control,
-    rings: { readonly requests: SharedArrayBuffer; readonly replies: SharedArrayBuffer },
+    rings: CallerRings,
   ) {
     this.#control = control;
     this.#requests = new FrameRingProducer(rings.requests);
@@ -40,6 +46,11 @@ export class ShardClient {
   setPort(port: MessagePort): void {
     this.#port?.close();
     this.#port = port;
+  }
+
+  close(): void {
+    this.#port?.close();
+    this.#port = null;
   }
 
   /** Whether the answer of at most `bytes` has room. */

@@ -46,8 +46,7 @@ export class ChangeBatch {
   #counter = 0;
   #order = 0;
   #stamped = false;
-  /** Earliest due time that was written; the sweeper's timer may have to be set earlier. */
-  earliestDueMs = Number.POSITIVE_INFINITY;
+  #earliestDueMs = Number.POSITIVE_INFINITY;
 
   constructor(store: ShardStore, ringBytes: number) {
     this.#store = store;
@@ -61,7 +60,16 @@ export class ChangeBatch {
     this.#rowStart = 0;
     this.#oversized = [];
     this.#stamped = false;
-    this.earliestDueMs = Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * The earliest due time that was written since this was last asked: the sweeper's timer may have to be set earlier. A reset does not
+   * forget it, since a turn of the loop may have several transactions.
+   */
+  takeEarliestDueMs(): number {
+    const dueMs = this.#earliestDueMs;
+    this.#earliestDueMs = Number.POSITIVE_INFINITY;
+    return dueMs;
   }
 
   /** Whether anything changed since the last reset. */
@@ -126,7 +134,7 @@ export class ChangeBatch {
     this.#store.putEntry(key, encodeEntry({ encoding, counter, order, expiresAtMs }, value));
     if (expiresAtMs !== 0) {
       this.#store.putExpiry(expiresAtMs, key);
-      this.earliestDueMs = Math.min(this.earliestDueMs, expiresAtMs);
+      this.#earliestDueMs = Math.min(this.#earliestDueMs, expiresAtMs);
     }
     this.#record({
       type: before === null ? ChangeType.create : ChangeType.update,

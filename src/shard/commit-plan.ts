@@ -85,7 +85,7 @@ export function planCommit(commit: CommitFields, context: PlanContext): Plan {
     return {
       verdict: "apply",
       expired,
-      effects: drafts.filter((draft) => draft.before || draft.value).map(effectOf),
+      effects: inOrder(drafts.filter((draft) => draft.before || draft.value).map(effectOf)),
     };
   } catch (error) {
     if (error instanceof MutationRefusal) return { verdict: "misuse", message: error.message };
@@ -96,6 +96,11 @@ export function planCommit(commit: CommitFields, context: PlanContext): Plan {
 /** The key of a mutation that asks for the commit's versionstamp behind its key. */
 export function resolveKey(mutation: MutationFields, versionstamp: string): Uint8Array {
   return appendVersionstampPart(mutation.key, versionstamp);
+}
+
+/** By place, as the parts of a commit over several shards are put together: watchers hear the same on any number of shards. */
+function inOrder(effects: Effect[]): Effect[] {
+  return effects.sort((a, b) => a.place - b.place);
 }
 
 function effectOf(draft: Draft): Effect {

@@ -23,9 +23,9 @@ export class Sweeper {
     return Math.max(0, this.#dueMs - nowMs);
   }
 
-  /** Looks at what the last transaction wrote. */
+  /** Looks at what was written since the last time. */
   notice(): void {
-    this.#dueMs = Math.min(this.#dueMs, this.#writer.batch.earliestDueMs);
+    this.#dueMs = Math.min(this.#dueMs, this.#writer.batch.takeEarliestDueMs());
   }
 
   /** Removes what is due, at most one transaction's worth. Says whether there was anything. */

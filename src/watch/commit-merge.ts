@@ -6,7 +6,7 @@
  * 1. A commit is taken whole: with all its records, of all shards, in the order of their places.
  * 2. Commits are taken in increasing (counter, order), and never above the line that the caller gives.
  *
- * The caller answers for the line: up to it, every queue must hold all that its shard has (`RecordQueue.complete`).
+ * The caller answers for the line: up to it, every queue must hold all that its shard has (`RecordQueue.sealed`).
  */
 import type { ChangeRecord } from "../codec/change-record.js";
 import type { RecordQueue } from "./record-queue.js";
@@ -16,8 +16,7 @@ import { compareStamps, type Stamp, stampOf } from "./stamp.js";
 export function completeLine(queues: readonly RecordQueue[], limit: Stamp): Stamp {
   let line = limit;
   for (const queue of queues) {
-    const complete = queue.complete;
-    if (compareStamps(complete, line) < 0) line = complete;
+    if (compareStamps(queue.sealed, line) < 0) line = queue.sealed;
   }
   return line;
 }

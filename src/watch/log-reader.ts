@@ -54,7 +54,7 @@ export class LogReader {
   next(through: Stamp): ChangeRecord[] | "met" | "paused" {
     for (let shard = 0; shard < this.#queues.length; shard++) {
       const queue = this.#queues[shard]!;
-      if (queue.head !== undefined || compareStamps(queue.complete, through) >= 0) continue;
+      if (queue.head !== undefined || compareStamps(queue.sealed, through) >= 0) continue;
       if (this.#sliceBytesLeft <= 0) return "paused";
       this.#sliceBytesLeft -= appendLog(queue, this.#readLog(shard, queue.sealed, this.#readBytesMax));
       if (queue.head === undefined) queue.coverThrough(through);

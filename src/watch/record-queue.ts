@@ -8,8 +8,9 @@
  * source had nothing more although everything up to it must have been there.
  *
  * Invariants:
- * 1. sealed <= last. Every record up to `sealed` has been appended; only the commit at `last` may be missing records.
- * 2. Every record of the shard up to `complete` has been appended, and `complete` is below any commit that may lack records.
+ * 1. sealed <= last. Every wanted record of the shard up to `sealed` has been appended; of the commit at `last` some may be missing.
+ * 2. `sealed` is the highest such line that is known, and not only the last commit below it. At the start there may be commits
+ *    between the two that were published before the ring was followed: reading the log from an older line would bring them up again.
  * 3. A record at or below `sealed` is skipped, so two sources that overlap yield each record once. In the ring such a record is
  *    allowed only as far as the log was read: another one would have been published below the watermark, and lost.
  *
@@ -18,7 +19,7 @@
 import { type ChangeRecord, readChangeRecord } from "../codec/change-record.js";
 import { KvCorruptError } from "../errors.js";
 import { aligned } from "../ring/ring-memory.js";
-import { compareStamps, type Stamp, stampBefore, stampOf } from "./stamp.js";
+import { compareStamps, laterStamp, type Stamp, stampBefore, stampOf } from "./stamp.js";
 
 export class RecordQueue {
   #records: ChangeRecord[] = [];
@@ -46,14 +47,9 @@ export class RecordQueue {
     return this.#bytes;
   }
 
-  /** The commit up to which every record has been appended: a source is read on from there. */
+  /** The line up to which nothing is missing: commits up to it may be taken, and a source is read on from there. */
   get sealed(): Stamp {
     return this.#sealed;
-  }
-
-  /** The line up to which commits may be taken (invariant 2). Between `sealed` and the commit behind it there is none. */
-  get complete(): Stamp {
-    return this.#isOpen ? stampBefore(this.#last) : this.#sealed;
   }
 
   /** Whether all that is here belongs to one commit that is not known to be whole, or there is nothing. */
@@ -91,9 +87,8 @@ export class RecordQueue {
 
   /** The source had nothing more, although every record up to `stamp` that is wanted must have been in it. */
   coverThrough(stamp: Stamp): void {
-    if (compareStamps(this.#last, stamp) > 0) return;
-    this.#last = stamp;
-    this.#sealed = stamp;
+    this.#sealed = laterStamp(this.#sealed, stamp);
+    this.#last = laterStamp(this.#last, stamp);
   }
 
   /** Forgets the records of the last commit, unless it is known to be whole: it will come again from another source. */
@@ -144,7 +139,7 @@ export class RecordQueue {
     const order = compareStamps(stamp, this.#last);
     if (order < 0 || (order === 0 && !this.#isOpen)) throw outOfOrder(stamp, this.#last);
     if (order === 0) return;
-    this.#sealed = this.#last;
+    this.#sealed = stampBefore(stamp);
     this.#last = stampOf(stamp);
   }
 

@@ -5,7 +5,7 @@
  * It is in one of two sources. In `ring` it polls. When the ring has lapped it, shows a stub (a record too large for the ring), or
  * has got a new writer (the shard's thread died, and may have committed what it never published), it turns to `log`.
  *
- * Why neither a gap nor a duplicate comes of it. Let X be the last commit that is known to be whole in the queue (`sealed`).
+ * Why neither a gap nor a duplicate comes of it. Let X be the queue's `sealed`: up to it nothing is missing.
  * - Turning to the log, it forgets the records behind X, which may be half a commit, notes the ring's epoch, then its tail T, then
  *   the shared counter C, and reads the log from X on. Whatever was published before T was committed to the log before that, by
  *   any writer up to that epoch whether published or not, has a counter of at most C, and follows X; so reading the log until it
@@ -16,7 +16,7 @@
  *   The epoch is looked at *after* each poll, so a record of a new writer is never believed to follow the old one's directly.
  *
  * Invariants:
- * 1. The queue holds the shard's records above the start, in order, once, whole up to `queue.complete`.
+ * 1. The queue holds the shard's records above the start, in order, once, whole up to `queue.sealed`.
  * 2. It says that everything below the watermark is there only when the ring was empty in a poll after the watermark was taken.
  * 3. One `fill` reads at most POLL_BYTES_MAX bytes (and one record, or one row, more), and reads nothing while the queue holds
  *    DISPATCH_BACKLOG_BYTES_MAX that nobody takes; the rest stays in the ring, and if it is lapped there, in the log.

@@ -150,6 +150,29 @@ describe("dispatcher: start and end", () => {
     expect(later.values).toEqual([]);
   });
 
+  test("a commit published while the first listener was coming is not brought up again by the log", () => {
+    const engine = start();
+    const shard = engine.shards[0]!;
+    const batchOf = (value: string) =>
+      engine.batch(0, engine.control.takeCounter(0), [[{ key: ["a"], value }]], false);
+    const early = batchOf("between the watermark and the tails");
+    shard.appendLog(early);
+    let gaps = 0;
+    engine.interleave = () => {
+      if (gaps++ === 0) shard.publish(early);
+    };
+    const notes = new Notes(engine);
+    engine.control.clearInFlight(0);
+    const later = batchOf("later");
+    shard.appendLog(later);
+    shard.publish(later);
+    engine.pollAll();
+    shard.restart();
+    engine.pollAll();
+    expect(notes.ending).toBe("open");
+    expect(notes.values).toEqual(["later"]);
+  });
+
   test("without listeners nothing is polled and nobody is asked to ring or to stay alive", () => {
     const engine = start();
     expect(engine.dispatcher.poll()).toBe(false);

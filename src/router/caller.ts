@@ -1,0 +1,146 @@
+/**
+ * Owns what one thread needs to use an open store: its way to the shards, its reads, its dispatcher, its bell. The thread that opened
+ * the store has one, and so has every other thread that shares it; all of them are alike.
+ */
+import { type ClockHandle, clockFrom, type KvClock, type ManualClock } from "../clock.js";
+import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
+import { KvClosedError } from "../errors.js";
+import { DRAIN_MS_MAX } from "../limits.js";
+import { Control } from "../ring/control.js";
+import { type RoundMemory, RoundRing } from "../ring/round-ring.js";
+import { callerHolder } from "../ring/sequencing-lock.js";
+import type { Manifest } from "../store/manifest.js";
+import { type Durability, ShardStore } from "../store/shard-store.js";
+import { Dispatcher } from "../watch/dispatcher.js";
+import type { Stamp } from "../watch/stamp.js";
+import { Bell } from "./bell.js";
+import { type CommitOwner, CommitRouter } from "./commit-router.js";
+import { Reader } from "./reader.js";
+import { type CallerRings, ShardClient } from "./shard-client.js";
+
+/** An open store as every thread of the process knows it. Plain data and shared memory: it can be posted. */
+export interface SharedStore {
+  readonly manifest: Manifest;
+  /** Each shard's directory. */
+  readonly directories: readonly string[];
+  readonly durability: Durability;
+  readonly control: SharedArrayBuffer;
+  readonly rounds: RoundMemory;
+  /** Each shard's change ring. */
+  readonly changes: readonly SharedArrayBuffer[];
+  readonly clock: ClockHandle;
+}
+
+export interface CallerOptions {
+  readonly store: SharedStore;
+  /** The thread's number among those that share the store. */
+  readonly caller: number;
+  /** Its rings, one pair a shard. */
+  readonly rings: readonly CallerRings[];
+  readonly stores: readonly ShardStore[];
+  /** The clock of the store, where the thread has the object and not only its handle. */
+  readonly clock?: KvClock;
+}
+
+export class Caller {
+  readonly number: number;
+  readonly shared: SharedStore;
+  readonly control: Control;
+  readonly rounds: RoundRing;
+  readonly clients: readonly ShardClient[];
+  readonly clock: KvClock;
+  readonly reader: Reader;
+  readonly router: CommitRouter;
+  readonly dispatcher: Dispatcher;
+  readonly #stores: readonly ShardStore[];
+  readonly #bell: Bell;
+
+  constructor({ store, caller, rings, stores, clock }: CallerOptions) {
+    const { shards, partitionDepth } = store.manifest;
+    this.number = caller;
+    this.shared = store;
+    this.#stores = stores;
+    this.control = new Control(store.control, shards);
+    this.rounds = new RoundRing(this.control, store.rounds, callerHolder(caller));
+    this.clock = clock ?? clockFrom(store.clock);
+    this.clients = rings.map((pair, shard) => new ShardClient(shard, this.control, pair));
+    this.reader = new Reader(this.control, stores, partitionDepth, this.clock);
+    this.#bell = new Bell(this.control, caller, () => this.#onBell());
+    this.router = new CommitRouter({
+      control: this.control,
+      caller,
+      clients: this.clients,
+      rounds: this.rounds,
+      partitionDepth,
+      hold: () => this.#bell.hold(),
+      release: () => this.#bell.release(),
+    });
+    this.dispatcher = new Dispatcher({
+      shardCount: shards,
+      control: this.control,
+      rings: store.changes,
+      readLog: (shard, after, bytesMax) => this.#readLog(shard, after, bytesMax),
+      setWatching: (watching) => this.control.setWatching(caller, watching),
+      onActive: () => this.#bell.hold(),
+      onIdle: () => this.#bell.release(),
+    });
+  }
+
+  /** A shard has a new thread. */
+  shardRestarted(shard: number): void {
+    this.dispatcher.restart(shard);
+    this.router.shardRestarted(shard);
+  }
+
+  /** Gives up what one Kv has pending: it closes, and others on the same thread do not. */
+  abandon(owner: CommitOwner): void {
+    this.router.abandon(owner, () => new KvClosedError());
+  }
+
+  /** Ends the watches, and resolves when everything that was sent is answered. */
+  async drain(): Promise<void> {
+    this.dispatcher.close();
+    const deadlineMs = Date.now() + DRAIN_MS_MAX;
+    while (this.router.pendingCount > 0 && Date.now() < deadlineMs) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  /** Lets go of the stores. Nothing may be pending. */
+  async close(): Promise<void> {
+    this.dispatcher.close();
+    this.#bell.close();
+    for (const client of this.clients) client.close();
+    await Promise.all(this.#stores.map((store) => store.close()));
+  }
+
+  #onBell(): boolean {
+    this.router.takeReplies();
+    return this.dispatcher.poll();
+  }
+
+  #readLog(shard: number, after: Stamp, bytesMax: number): Uint8Array[] {
+    const store = this.#stores[shard]!;
+    const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
+    writeVersionstamp(versionstamp, 0, after.counter, after.order);
+    store.renew();
+    return store.readLog(versionstamp, bytesMax).map(({ records }) => records);
+  }
+}
+
+/** The handle by which other threads read the same clock. */
+export function handleOf(clock: KvClock): ClockHandle {
+  return "handle" in clock ? (clock as ManualClock).handle : null;
+}
+
+/** Opens all shards, or none. */
+export function openStores(directories: readonly string[], durability: Durability): ShardStore[] {
+  const stores: ShardStore[] = [];
+  try {
+    for (const directory of directories) stores.push(ShardStore.open(directory, durability));
+    return stores;
+  } catch (error) {
+    for (const store of stores) void store.close();
+    throw error;
+  }
+}

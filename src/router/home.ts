@@ -1,0 +1,54 @@
+/**
+ * Owns the directory of an open store: made or found, locked for this process, its manifest read or written.
+ */
+import { mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { PARTITION_DEPTH_DEFAULT } from "../limits.js";
+import { createManifest, type Manifest, type ManifestWish, readManifest } from "../store/manifest.js";
+import { OwnerLock } from "../store/owner-lock.js";
+
+/** More threads than this are seldom worth their memory; whoever knows better says so. */
+const SHARDS_DEFAULT_MAX = 8;
+
+export class Home {
+  readonly path: string;
+  readonly manifest: Manifest;
+  /** Nobody else will ever open it: it goes when the engine does. */
+  readonly isPrivate: boolean;
+  readonly #lock: OwnerLock;
+
+  /** Takes possession of `path`, or (`null`) of a new temporary directory. What is refused is left as it was. */
+  static async take(path: string | null, wish: ManifestWish): Promise<Home> {
+    const directory = path ?? mkdtempSync(join(tmpdir(), "belfry-"));
+    if (path !== null) mkdirSync(directory, { recursive: true });
+    const real = realpathSync(directory);
+    // Before the lock, so that a directory which is no store stays untouched.
+    readManifest(real, wish);
+    const lock = await OwnerLock.acquire(real);
+    try {
+      return new Home(real, lock, readManifest(real, wish) ?? newManifest(real, wish), path === null);
+    } catch (error) {
+      lock.release();
+      throw error;
+    }
+  }
+
+  private constructor(path: string, lock: OwnerLock, manifest: Manifest, isPrivate: boolean) {
+    this.path = path;
+    this.#lock = lock;
+    this.manifest = manifest;
+    this.isPrivate = isPrivate;
+  }
+
+  /** Gives it up; a private one is removed. Idempotent. */
+  leave(): void {
+    if (this.isPrivate) rmSync(this.path, { recursive: true, force: true });
+    else this.#lock.release();
+  }
+}
+
+function newManifest(path: string, wish: ManifestWish): Manifest {
+  const shards = wish.shards ?? Math.min(availableParallelism(), SHARDS_DEFAULT_MAX);
+  return createManifest(path, shards, wish.partitionDepth ?? PARTITION_DEPTH_DEFAULT);
+}
