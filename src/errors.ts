@@ -36,6 +36,8 @@ export type KvErrorCode =
   | "KV_SNAPSHOT_EXPIRED"
   | "KV_CURSOR_TOO_EARLY"
   | "KV_OVERLOADED"
+  | "KV_TOO_MANY_THREADS"
+  | "KV_NOT_THE_OWNER"
   | "KV_STORAGE";
 
 /** Misuse: the call itself is wrong, and nothing was done. */

@@ -11,7 +11,7 @@ import { SNAPSHOT_AGE_MS_MAX } from "../limits.js";
 import type { Cut } from "../router/cut.js";
 import type { Reader } from "../router/reader.js";
 import { entryMaybe, listedEntry } from "./entries.js";
-import { checkListOptions, KvListIterator, type KvListOptions } from "./list-iterator.js";
+import { checkListOptions, copySelector, KvListIterator, type KvListOptions } from "./list-iterator.js";
 
 /**
  * The state of the store at one moment. Reads never wait, and see every acknowledged commit of before and nothing of later.
@@ -60,9 +60,10 @@ export class KvSnapshot {
     this.#check();
     checkSelectorShape(selector);
     checkListOptions(options);
+    const copy = copySelector(selector);
     return new KvListIterator<T>(
       {
-        range: () => selectorRange(selector),
+        range: () => selectorRange(copy),
         read: async (range, limit, reverse) => {
           this.#check();
           return this.#reader.readRange({ range, limit, reverse }, this.#cut, (key, bytes) =>
@@ -70,7 +71,7 @@ export class KvSnapshot {
           );
         },
       },
-      options,
+      { ...options },
     );
   }
 

@@ -7,9 +7,10 @@ import type { CommitFields } from "../codec/commit-frame.js";
 import { checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
-import { KvClosedError, KvTypeError } from "../errors.js";
+import { KvClosedError, KvError, KvTypeError } from "../errors.js";
 import { GET_MANY_KEYS_MAX } from "../limits.js";
 import type { Caller } from "../router/caller.js";
+import type { StoreHandle } from "../router/sharing.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
 import { DispatcherScope } from "../watch/dispatcher-scope.js";
 import type { ChangeSelector, ChangesOptions } from "../watch/kv-change.js";
@@ -29,6 +30,7 @@ import { KvSnapshot } from "./kv-snapshot.js";
 import {
   checkConsistency,
   checkListOptions,
+  copySelector,
   type KvConsistencyLevel,
   KvListIterator,
   type KvListOptions,
@@ -46,6 +48,15 @@ export interface KvWatchOptions {
   readonly raw?: boolean;
 }
 
+/** What a Kv is made of besides its thread's way to the shards. */
+export interface KvMakings {
+  readonly valueBytesMax: number;
+  /** Gives back its part in the store. */
+  readonly release: () => Promise<void>;
+  /** Makes a handle for another thread; `null` on a thread that has joined itself. */
+  readonly share: ((valueBytesMax: number) => StoreHandle) | null;
+}
+
 /**
  * An open store.
  *
@@ -56,21 +67,21 @@ export interface KvWatchOptions {
  */
 export class Kv {
   readonly #caller: Caller;
-  readonly #release: () => Promise<void>;
+  readonly #options: KvMakings;
   readonly #context: CommitContext;
   readonly #scope: DispatcherScope;
   readonly #snapshots = new Set<KvSnapshot>();
   #closing: Promise<void> | null = null;
 
   /** Made by `openKv()`. */
-  constructor(caller: Caller, release: () => Promise<void>, valueBytesMax: number) {
+  constructor(caller: Caller, options: KvMakings) {
     this.#caller = caller;
-    this.#release = release;
+    this.#options = options;
     this.#scope = new DispatcherScope(caller.dispatcher);
     this.#context = {
       clock: caller.clock,
       shardOf: (key) => caller.router.shardOf(key),
-      valueBytesMax,
+      valueBytesMax: options.valueBytesMax,
     };
   }
 
@@ -205,6 +216,22 @@ export class Kv {
     return snapshot;
   }
 
+  /**
+   * A handle by which one other thread of this process joins the store: see {@link attachKv}.
+   *
+   * @throws KvError KV_TOO_MANY_THREADS beyond 30 others; KV_CLOSED; KV_NOT_THE_OWNER on a thread that has joined itself.
+   */
+  share(): StoreHandle {
+    this.#checkOpen();
+    if (this.#options.share === null) {
+      throw new KvError(
+        "KV_NOT_THE_OWNER",
+        "this thread has joined the store: share it from the thread that opened it",
+      );
+    }
+    return this.#options.share(this.#options.valueBytesMax);
+  }
+
   /** Stands for the versionstamp of the commit, as the last part of a key that is set. */
   commitVersionstamp(): KvCommitVersionstamp {
     return commitVersionstamp();
@@ -232,7 +259,7 @@ export class Kv {
     for (const snapshot of this.#snapshots) snapshot.close();
     this.#scope.close();
     this.#caller.abandon(this);
-    return this.#release();
+    return this.#options.release();
   }
 
   async #commit(fields: CommitFields): Promise<KvCommitResult | KvCommitError> {
@@ -258,10 +285,4 @@ function encodeReadKey(key: KvKey): EncodedKey {
   const encoded = encodeKey(key);
   checkReadKey(encoded);
   return encoded;
-}
-
-/** The caller may change its arrays while it iterates. */
-function copySelector(selector: KvListSelector): KvListSelector {
-  const copied = Object.entries(selector).map(([name, key]) => [name, Array.isArray(key) ? [...key] : key]);
-  return Object.fromEntries(copied) as KvListSelector;
 }

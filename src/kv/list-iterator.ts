@@ -7,6 +7,7 @@ import {
   decodeCursor,
   encodeCursor,
   type KeyRange,
+  type KvListSelector,
   type SelectorRange,
 } from "../codec/key-range.js";
 import type { KvEntry } from "../codec/kv-entry.js";
@@ -46,6 +47,12 @@ export function checkListOptions(options: KvListOptions): void {
   checkCount("Limit", options.limit);
   checkCount("batchSize", options.batchSize);
   checkConsistency(options.consistency);
+}
+
+/** The caller may change its arrays while it iterates. */
+export function copySelector(selector: KvListSelector): KvListSelector {
+  const copied = Object.entries(selector).map(([name, key]) => [name, Array.isArray(key) ? [...key] : key]);
+  return Object.fromEntries(copied) as KvListSelector;
 }
 
 export function checkConsistency(consistency: string | undefined): void {

@@ -58,7 +58,11 @@ export async function openKv(path?: string, options: KvOpenOptions = {}): Promis
     clock: options.clock ?? systemClock,
     changeRingBytes: options.changeRingBytes,
   });
-  return new Kv(engine.caller, release, options.valueBytesMax ?? VALUE_BYTES_MAX);
+  return new Kv(engine.caller, {
+    valueBytesMax: options.valueBytesMax ?? VALUE_BYTES_MAX,
+    release,
+    share: (valueBytesMax) => engine.sharing.share(valueBytesMax),
+  });
 }
 
 /** The directory of a store; `null` for a private one. */

@@ -345,19 +345,21 @@ export class Control {
     Atomics.notify(this.words, CUT_GATE);
   }
 
-  /** Reader only: asks the shards to pause before their next commit. Closes again with {@link openCutGate}. */
-  closeCutGate(): void {
-    Atomics.add(this.words, CUT_GATE, 1);
+  /** Caller only: asks the shards to pause before their next commit, until {@link openCutGate}. */
+  closeCutGate(caller: number): void {
+    Atomics.or(this.words, CUT_GATE, 1 << caller);
   }
 
-  openCutGate(): void {
-    if (Atomics.sub(this.words, CUT_GATE, 1) === 1) Atomics.notify(this.words, CUT_GATE);
+  /** Caller, or the opening thread for one that has died. */
+  openCutGate(caller: number): void {
+    Atomics.and(this.words, CUT_GATE, ~(1 << caller));
+    Atomics.notify(this.words, CUT_GATE);
   }
 
   /** Shard only, before a commit: waits while a cut is taken, at most `timeoutMs`, so that a dead reader can't hold it. */
   passCutGate(timeoutMs: number): void {
     const closed = Atomics.load(this.words, CUT_GATE);
-    if (closed > 0 && !this.stopping) Atomics.wait(this.words, CUT_GATE, closed, timeoutMs);
+    if (closed !== 0 && !this.stopping) Atomics.wait(this.words, CUT_GATE, closed, timeoutMs);
   }
 
   /** The newest round that all its participants have committed. */

@@ -64,7 +64,7 @@ export class Caller {
     this.rounds = new RoundRing(this.control, store.rounds, callerHolder(caller));
     this.clock = clock ?? clockFrom(store.clock);
     this.clients = rings.map((pair, shard) => new ShardClient(shard, this.control, pair));
-    this.reader = new Reader(this.control, stores, partitionDepth, this.clock);
+    this.reader = new Reader(this.control, caller, stores, partitionDepth, this.clock);
     this.#bell = new Bell(this.control, caller, () => this.#onBell());
     this.router = new CommitRouter({
       control: this.control,

@@ -42,10 +42,12 @@ export class Cut {
 
 export class Cuts {
   readonly #control: Control;
+  readonly #caller: number;
   readonly #stores: readonly ShardStore[];
 
-  constructor(control: Control, stores: readonly ShardStore[]) {
+  constructor(control: Control, caller: number, stores: readonly ShardStore[]) {
     this.#control = control;
+    this.#caller = caller;
     this.#stores = stores;
   }
 
@@ -102,7 +104,7 @@ export class Cuts {
 
   /** With the gate closed, so that shards pause before their next commit. Blocks the thread, for milliseconds. */
   #takeGated(shards: readonly number[]): Cut {
-    this.#control.closeCutGate();
+    this.#control.closeCutGate(this.#caller);
     try {
       const deadlineMs = Date.now() + ROUND_WAIT_MS_MAX;
       for (;;) {
@@ -112,7 +114,7 @@ export class Cuts {
         if (Date.now() > deadlineMs) throw unfinished(this.#control.finishedRound);
       }
     } finally {
-      this.#control.openCutGate();
+      this.#control.openCutGate(this.#caller);
     }
   }
 

@@ -10,15 +10,12 @@ import { type KvClock, ManualClock } from "../clock.js";
 import {
   CHANGE_RING_BYTES,
   FLUSH_INTERVAL_MS,
-  REPLY_RING_BYTES,
-  REQUEST_RING_BYTES,
   ROUND_WAIT_MS_MAX,
   STALL_MS_MAX,
   WATCHDOG_INTERVAL_MS,
 } from "../limits.js";
 import { createChangeRing } from "../ring/change-ring.js";
 import { Control, ShardState } from "../ring/control.js";
-import { createFrameRing } from "../ring/frame-ring.js";
 import { createRoundMemory } from "../ring/round-ring.js";
 import { type ManifestWish, shardDirectory } from "../store/manifest.js";
 import type { Durability } from "../store/shard-store.js";
@@ -26,8 +23,9 @@ import { Caller, handleOf, openStores, type SharedStore } from "./caller.js";
 import { guardExit, unguardExit } from "./exit-guard.js";
 import { Home } from "./home.js";
 import { recover } from "./recovery.js";
-import type { CallerRings } from "./shard-client.js";
-import { ShardThreads } from "./shard-threads.js";
+import { createCallerRings } from "./shard-client.js";
+import { ShardThreads, type ShardThreadsOptions } from "./shard-threads.js";
+import { Sharing } from "./sharing.js";
 
 /** The opening thread's number among the callers. */
 const FIRST_CALLER = 0;
@@ -45,6 +43,8 @@ export class Engine {
   /** The opening thread's own way to the shards. */
   readonly caller: Caller;
   readonly #home: Home;
+  /** The other threads that use the store. */
+  readonly sharing: Sharing;
   readonly #threads: ShardThreads;
   readonly #watchdog: NodeJS.Timeout;
   readonly #forgetClock: () => void;
@@ -82,7 +82,11 @@ export class Engine {
     };
     const rings = createCallerRings(shards);
     this.caller = new Caller({ store, caller: FIRST_CALLER, rings, stores, clock: options.clock });
-    this.#threads = this.#planThreads(options, rings, recovery.redos);
+    this.sharing = new Sharing(this.caller);
+    this.#threads = this.#planThreads(options, recovery.redos, (shard) => [
+      { caller: FIRST_CALLER, ...rings[shard]! },
+      ...this.sharing.ringsOf(shard),
+    ]);
     this.#watchdog = setInterval(() => this.#watch(), WATCHDOG_INTERVAL_MS).unref();
     this.#forgetClock = this.#followClock(options.clock);
     guardExit(this);
@@ -111,10 +115,10 @@ export class Engine {
 
   #planThreads(
     options: EngineOptions,
-    rings: readonly CallerRings[],
     redos: readonly (Uint8Array | null)[],
+    ringsOf: ShardThreadsOptions["ringsOf"],
   ): ShardThreads {
-    const { shared, control, rounds, clients } = this.caller;
+    const { shared, control, rounds } = this.caller;
     const { manifest, directories, durability } = shared;
     const flushes = durability === "relaxed" && !this.#home.isPrivate;
     return new ShardThreads({
@@ -133,15 +137,22 @@ export class Engine {
         changes: shared.changes[shard]!,
         clock: shared.clock,
         faults: options.faults ?? null,
-        links: [{ caller: FIRST_CALLER, ...rings[shard]! }],
       })),
-      onPort: (shard, port) => clients[shard]!.setPort(port),
-      onRestart: (shard) => this.caller.shardRestarted(shard),
-      onFailure: (error, roundsGoOn) => this.caller.router.shardFailed(error, roundsGoOn),
+      ringsOf,
+      onPort: (shard, caller, port) => {
+        if (caller === FIRST_CALLER) this.caller.clients[shard]!.setPort(port);
+        else this.sharing.restarted(shard, caller, port);
+      },
+      onDeath: (shard) => this.caller.shardRestarted(shard),
+      onFailure: (error, roundsGoOn) => {
+        this.caller.router.shardFailed(error, roundsGoOn);
+        this.sharing.failed(error, roundsGoOn);
+      },
     });
   }
 
   async #close(): Promise<void> {
+    await this.sharing.close();
     await this.caller.drain();
     await this.#untilRoundsIdle();
     await this.#dismantle();
@@ -169,7 +180,9 @@ export class Engine {
     for (let shard = 0; shard < control.shardCount; shard++) {
       const sinceMs = control.busySinceMs(shard);
       const busyMs = sinceMs === 0 ? 0 : Date.now() - sinceMs;
-      router.shardStalled(shard, busyMs > STALL_MS_MAX ? busyMs : 0);
+      const stalledMs = busyMs > STALL_MS_MAX ? busyMs : 0;
+      router.shardStalled(shard, stalledMs);
+      this.sharing.stalled(shard, stalledMs);
     }
   }
 
@@ -181,14 +194,6 @@ export class Engine {
       for (let shard = 0; shard < control.shardCount; shard++) control.ringDoorbell(shard);
     });
   }
-}
-
-/** New rings of one caller, a pair for each shard. */
-export function createCallerRings(shards: number): CallerRings[] {
-  return perShard(shards, () => ({
-    requests: createFrameRing(REQUEST_RING_BYTES),
-    replies: createFrameRing(REPLY_RING_BYTES),
-  }));
 }
 
 function perShard<T>(shards: number, make: (shard: number) => T): T[] {

@@ -41,12 +41,18 @@ export class Reader {
   readonly #seenCommits: Int32Array;
   readonly #allShards: readonly number[];
 
-  constructor(control: Control, stores: readonly ShardStore[], partitionDepth: number, clock: KvClock) {
+  constructor(
+    control: Control,
+    caller: number,
+    stores: readonly ShardStore[],
+    partitionDepth: number,
+    clock: KvClock,
+  ) {
     this.#control = control;
     this.#stores = stores;
     this.#partitionDepth = partitionDepth;
     this.#clock = clock;
-    this.cuts = new Cuts(control, stores);
+    this.cuts = new Cuts(control, caller, stores);
     this.#seenCommits = new Int32Array(stores.length).fill(-1);
     this.#allShards = stores.map((_, shard) => shard);
   }

@@ -9,10 +9,15 @@
 import type { MessagePort } from "node:worker_threads";
 import { type CommitFields, commitFrameBytes, writeCommitFrame } from "../codec/commit-frame.js";
 import { REQUEST_HEADER_BYTES, RequestKind, writeRequestHeader } from "../codec/request-frame.js";
-import { REPLY_RING_BYTES } from "../limits.js";
+import { REPLY_RING_BYTES, REQUEST_RING_BYTES } from "../limits.js";
 import type { Control } from "../ring/control.js";
-import { type FrameBatch, FrameRingConsumer, FrameRingProducer } from "../ring/frame-ring.js";
-import type { Parcel } from "../shard/boot.js";
+import {
+  createFrameRing,
+  type FrameBatch,
+  FrameRingConsumer,
+  FrameRingProducer,
+} from "../ring/frame-ring.js";
+import type { PortMessage } from "../shard/boot.js";
 
 /** Frame header and alignment of a reply in its ring. */
 const REPLY_OVERHEAD_BYTES = 16;
@@ -86,8 +91,12 @@ export class ShardClient {
 
   /** Posts a commit frame that is too large for a ring. It is there before any frame that is published later. */
   postParcel(requestId: number, frame: Uint8Array): void {
-    const parcel: Parcel = { type: "parcel", requestId, frame };
-    this.#port?.postMessage(parcel);
+    this.post({ type: "parcel", requestId, frame }, []);
+  }
+
+  /** Posts a message to the shard, which reads it when its mail flag is up or a request asks for a parcel. */
+  post(message: PortMessage, transfer: readonly MessagePort[]): void {
+    this.#port?.postMessage(message, transfer);
   }
 
   /** Makes what was sent visible and wakes the shard. */
@@ -104,6 +113,14 @@ export class ShardClient {
     this.#replies.release();
     return count;
   }
+}
+
+/** New rings of one caller, a pair for each shard. */
+export function createCallerRings(shards: number): CallerRings[] {
+  return Array.from({ length: shards }, () => ({
+    requests: createFrameRing(REQUEST_RING_BYTES),
+    replies: createFrameRing(REPLY_RING_BYTES),
+  }));
 }
 
 /** A commit frame in bytes of its own. */

@@ -24,18 +24,19 @@ import type { CallerLink, ShardBoot } from "../shard/boot.js";
 const SHARD_THREAD = fileURLToPath(new URL("../../workers/shard-thread.js", import.meta.url));
 
 /** A shard's boot, less what each of its threads gets anew. */
-export type ShardPlan = Omit<ShardBoot, "links" | "redo"> & {
-  readonly links: readonly Omit<CallerLink, "port">[];
-};
+export type ShardPlan = Omit<ShardBoot, "links" | "redo">;
 
 export interface ShardThreadsOptions {
   readonly control: Control;
   readonly rounds: RoundRing;
   readonly plans: readonly ShardPlan[];
   readonly redos: readonly (Uint8Array | null)[];
-  /** The first caller's end of the port to a shard's new thread. */
-  readonly onPort: (shard: number, port: MessagePort) => void;
-  readonly onRestart: (shard: number) => void;
+  /** The rings of all callers of a shard at this moment. */
+  readonly ringsOf: (shard: number) => readonly Omit<CallerLink, "port">[];
+  /** A caller's end of the port to a shard's new thread. */
+  readonly onPort: (shard: number, caller: number, port: MessagePort) => void;
+  /** A running thread has died, and another will come. */
+  readonly onDeath: (shard: number) => void;
   /** A shard is given up; `roundsGoOn` says whether commits over several other shards are possible still. */
   readonly onFailure: (error: KvShardFailedError, roundsGoOn: boolean) => void;
 }
@@ -96,12 +97,15 @@ class ShardThread {
 
   async start(redo: Uint8Array | null): Promise<void> {
     this.#state = "starting";
-    const { links, ...plan } = this.#plan;
-    const { port1, port2 } = new MessageChannel();
-    port1.unref();
-    this.#options.onPort(plan.shard, port1);
-    const boot: ShardBoot = { ...plan, redo, links: links.map((link) => ({ ...link, port: port2 })) };
-    await this.#pool.run(boot, { transferList: [port2] });
+    const { shard } = this.#plan;
+    const links = this.#options.ringsOf(shard).map((rings): CallerLink => {
+      const { port1, port2 } = new MessageChannel();
+      port1.unref();
+      this.#options.onPort(shard, rings.caller, port1);
+      return { ...rings, port: port2 };
+    });
+    const boot: ShardBoot = { ...this.#plan, redo, links };
+    await this.#pool.run(boot, { transferList: links.map(({ port }) => port) });
     if (this.#state === "starting") this.#state = "running";
   }
 
@@ -125,7 +129,7 @@ class ShardThread {
 
   #onDeath(): void {
     if (this.#state === "stopped" || this.#state === "failed") return;
-    const { control, rounds, onRestart } = this.#options;
+    const { control, rounds, onDeath } = this.#options;
     const { shard } = this.#plan;
     const wasRunning = this.#state === "running";
     control.setState(shard, ShardState.down);
@@ -135,7 +139,7 @@ class ShardThread {
     // While it starts, its start rejects and says so.
     if (!wasRunning) return;
     control.raiseIncarnation(shard);
-    onRestart(shard);
+    onDeath(shard);
     this.#restart();
   }
 

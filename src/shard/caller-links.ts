@@ -104,6 +104,10 @@ export class CallerLinks {
     return caller.requests.take(bytesMax, framesMax, batch);
   }
 
+  close(): void {
+    for (const { link } of this.#callers.values()) link.port.close();
+  }
+
   #readPort(caller: AttachedCaller): void {
     for (;;) {
       const received = receiveMessageOnPort(caller.link.port);
@@ -111,8 +115,13 @@ export class CallerLinks {
       const message = received.message as PortMessage;
       if (message.type === "parcel") caller.putParcel(message.requestId, message.frame);
       else if (message.type === "attach") this.#attach(message.link);
-      else this.#callers.delete(message.caller);
+      else this.#detach(message.caller);
     }
+  }
+
+  #detach(caller: number): void {
+    this.#callers.get(caller)?.link.port.close();
+    this.#callers.delete(caller);
   }
 
   #attach(link: CallerLink): void {

@@ -52,7 +52,9 @@ export class ShardLoop {
   /** Runs until the engine stops; resolves outside of any transaction, with everything flushed that was committed. */
   async run(): Promise<void> {
     const { control, shard } = this.#writer;
+    // A predecessor may have died with its mark set; its changes are in the log, and the ring has a new epoch.
     control.clearInFlight(shard);
+    control.ringWatchers();
     control.setState(shard, ShardState.running);
     while (!control.stopping) {
       const doorbell = control.doorbell(shard);

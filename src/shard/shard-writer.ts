@@ -67,7 +67,7 @@ export class ShardWriter {
         batch.finish();
       });
     } catch (error) {
-      control.clearInFlight(shard);
+      this.#liftMark();
       throw new TransactionFailure(error);
     } finally {
       this.#leave();
@@ -75,13 +75,14 @@ export class ShardWriter {
     this.#unflushed = true;
     control.raiseCommits(shard);
     this.faults.visit(FaultPoint.committed);
-    if (!batch.isEmpty) {
-      batch.publish(this.#ring);
-      control.clearInFlight(shard);
-      control.ringWatchers();
-    } else {
-      control.clearInFlight(shard);
-    }
+    batch.publish(this.#ring);
+    this.#liftMark();
+  }
+
+  /** The watermark may move now, with or without changes of this shard: whoever waits for it hears. */
+  #liftMark(): void {
+    this.control.clearInFlight(this.shard);
+    this.control.ringWatchers();
   }
 
   #enter(): void {

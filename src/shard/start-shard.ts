@@ -30,19 +30,26 @@ export function startShard(boot: ShardBoot): void {
   control.setState(boot.shard, ShardState.starting);
   const store = ShardStore.open(boot.directories[boot.shard]!, boot.durability);
   const siblings = new Siblings(store, boot.shard, boot.directories, boot.durability);
-  const loop = assemble(boot, control, store, siblings);
+  const links = new CallerLinks(boot.shard, control, boot.links);
+  const loop = assemble(boot, control, store, siblings, links);
   setImmediate(() => {
     loop
       .run()
       .then(() => Promise.all([store.close(), siblings.close()]))
       .then(() => {
-        for (const { port } of boot.links) port.close();
+        links.close();
         control.setState(boot.shard, ShardState.stopped);
       });
   });
 }
 
-function assemble(boot: ShardBoot, control: Control, store: ShardStore, siblings: Siblings): ShardLoop {
+function assemble(
+  boot: ShardBoot,
+  control: Control,
+  store: ShardStore,
+  siblings: Siblings,
+  links: CallerLinks,
+): ShardLoop {
   const writer = new ShardWriter(
     boot.shard,
     control,
@@ -51,7 +58,6 @@ function assemble(boot: ShardBoot, control: Control, store: ShardStore, siblings
     boot.changes,
     new Faults(boot.faults, boot.shard),
   );
-  const links = new CallerLinks(boot.shard, control, boot.links);
   const ring = new RoundRing(control, boot.rounds, shardHolder(boot.shard));
   const rounds = new RoundMember(writer, ring, links, siblings, boot.partitionDepth);
   const singles = new SingleCommits(links, writer, boot.shards, boot.partitionDepth);
