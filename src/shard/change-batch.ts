@@ -7,7 +7,8 @@
  * Invariants
  * 1. `apply` and `finish` run inside the store's transaction; `publish` after it has committed, and never when it has not.
  * 2. Versionstamps grow from one commit to the next.
- * 3. A log row ends where a commit ends.
+ * 3. A log row ends where a commit ends. Its key is the versionstamp of its last record, not that of a later commit which changed
+ *    nothing here: whoever has read the row up to its last record does not get it again.
  */
 
 import {
@@ -46,6 +47,8 @@ export class ChangeBatch {
   #counter = 0;
   #order = 0;
   #stamped = false;
+  #recordedCounter = 0;
+  #recordedOrder = 0;
   #earliestDueMs = Number.POSITIVE_INFINITY;
 
   constructor(store: ShardStore, ringBytes: number) {
@@ -107,7 +110,7 @@ export class ChangeBatch {
   /** Writes what is left of the log, and the last versionstamp if one was given out. */
   finish(): void {
     this.#endRow();
-    if (this.#stamped) this.#store.putLastVersionstamp(this.#lastVersionstamp());
+    if (this.#stamped) this.#store.putLastVersionstamp(versionstampOf(this.#counter, this.#order));
   }
 
   /** Publishes the records to the ring, those that are too large for it as stubs. */
@@ -173,18 +176,15 @@ export class ChangeBatch {
     const end = writeChangeRecord(this.#bytes, this.#view, this.#end, fields);
     this.#bytes.fill(0, end, this.#end + padded);
     this.#end += padded;
+    this.#recordedCounter = fields.counter;
+    this.#recordedOrder = fields.order;
   }
 
   #endRow(): void {
     if (this.#end === this.#rowStart) return;
-    this.#store.appendLog(this.#lastVersionstamp(), this.#bytes.subarray(this.#rowStart, this.#end));
+    const last = versionstampOf(this.#recordedCounter, this.#recordedOrder);
+    this.#store.appendLog(last, this.#bytes.subarray(this.#rowStart, this.#end));
     this.#rowStart = this.#end;
-  }
-
-  #lastVersionstamp(): Uint8Array {
-    const bytes = new Uint8Array(VERSIONSTAMP_BYTES);
-    writeVersionstamp(bytes, 0, this.#counter, this.#order);
-    return bytes;
   }
 
   #grow(bytes: number): void {
@@ -197,6 +197,12 @@ export class ChangeBatch {
     this.#bytes = new Uint8Array(bytes);
     this.#view = new DataView(this.#bytes.buffer);
   }
+}
+
+function versionstampOf(counter: number, order: number): Uint8Array {
+  const bytes = new Uint8Array(VERSIONSTAMP_BYTES);
+  writeVersionstamp(bytes, 0, counter, order);
+  return bytes;
 }
 
 /** What stands in the ring for a record that is too large for it. */

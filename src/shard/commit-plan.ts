@@ -119,7 +119,7 @@ function failingChecks(commit: CommitFields, context: PlanContext): FailedCheckF
         : readCounter(live, STAMP_OFFSET) === expected.counter &&
           readOrder(live, STAMP_OFFSET) === expected.order;
     if (holds) return;
-    const actual = live && live.slice(STAMP_OFFSET, STAMP_OFFSET + VERSIONSTAMP_BYTES);
+    const actual = live?.slice(STAMP_OFFSET, STAMP_OFFSET + VERSIONSTAMP_BYTES) ?? null;
     failed.push({ index, actual });
   });
   return failed;
