@@ -37,6 +37,7 @@ const STOP = ENGINE_LINE * LINE_WORDS;
 const CALLERS_WATCHING = STOP + 1;
 const CUT_GATE = STOP + 2;
 const CALLERS_STARVED = STOP + 3;
+const CALLERS_WANTING_PREVIOUS = STOP + 4;
 
 /** Words of the round line: see `round-ring.ts` for what they mean together. */
 export const ROUND_WORDS = {
@@ -217,6 +218,17 @@ export class Control {
   /** Shard only, after publishing: rings every caller that watches. */
   ringWatchers(): void {
     this.#ringAll(Atomics.load(this.words, CALLERS_WATCHING));
+  }
+
+  /** Caller, or the opening thread for one that has died: whether its watchers want the value before a change. */
+  setPreviousWanted(caller: number, wanted: boolean): void {
+    if (wanted) Atomics.or(this.words, CALLERS_WANTING_PREVIOUS, 1 << caller);
+    else Atomics.and(this.words, CALLERS_WANTING_PREVIOUS, ~(1 << caller));
+  }
+
+  /** Shard only: whether anybody wants the value before a change. */
+  get previousWanted(): boolean {
+    return Atomics.load(this.words, CALLERS_WANTING_PREVIOUS) !== 0;
   }
 
   /** Caller only: it has multi-shard commits for which the next round has no room; its bell rings when a round has finished. */

@@ -176,6 +176,7 @@ export class RoundMember {
       versionstamp: () => formatVersionstamp(round.counter, order),
       shardOf: (key) => this.#shardOf(key),
       onlyShard: shard,
+      withPrevious: this.#writer.control.previousWanted,
       checked: true,
     });
     if (plan.verdict !== "apply")

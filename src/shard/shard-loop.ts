@@ -73,6 +73,7 @@ export class ShardLoop {
     worked = this.#singles.run() || worked;
     this.#sweeper.notice();
     worked = this.#sweeper.tick(this.#writer.clock.nowMs()) || worked;
+    if (!worked) worked = this.#writer.tickTrim(this.#writer.clock.nowMs());
     this.#tickFlush(Date.now());
     return worked;
   }

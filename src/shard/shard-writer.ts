@@ -16,6 +16,7 @@ import { capacityOf } from "../ring/ring-memory.js";
 import type { ShardStore } from "../store/shard-store.js";
 import { ChangeBatch } from "./change-batch.js";
 import { FaultPoint, type Faults } from "./faults.js";
+import { type LogBounds, LogTrimmer } from "./log-trimmer.js";
 
 /** The transaction failed, and changed nothing. The cause says why. */
 export class TransactionFailure extends Error {
@@ -26,6 +27,7 @@ export class TransactionFailure extends Error {
 
 export class ShardWriter {
   readonly batch: ChangeBatch;
+  readonly #trimmer: LogTrimmer;
   readonly #ring: ChangeRingWriter;
   #unflushed = false;
 
@@ -36,8 +38,10 @@ export class ShardWriter {
     readonly clock: KvClock,
     changes: SharedArrayBuffer,
     readonly faults: Faults,
+    bounds: LogBounds,
   ) {
-    this.batch = new ChangeBatch(store, capacityOf(changes));
+    this.#trimmer = new LogTrimmer(store, bounds);
+    this.batch = new ChangeBatch(store, this.#trimmer, capacityOf(changes));
     this.#ring = new ChangeRingWriter(changes);
   }
 
@@ -57,7 +61,7 @@ export class ShardWriter {
    */
   commit(write: (batch: ChangeBatch) => void): void {
     const { batch, control, shard, store } = this;
-    batch.reset();
+    batch.reset(this.clock.nowMs());
     control.passCutGate(CUT_PAUSE_MS_MAX);
     this.#enter();
     try {
@@ -77,6 +81,13 @@ export class ShardWriter {
     this.faults.visit(FaultPoint.committed);
     batch.publish(this.#ring);
     this.#liftMark();
+  }
+
+  /** Trims the log when nothing else writes. Says whether there was anything to trim. */
+  tickTrim(nowMs: number): boolean {
+    if (!this.#trimmer.isDue(nowMs)) return false;
+    this.commit(() => {});
+    return true;
   }
 
   /** The watermark may move now, with or without changes of this shard: whoever waits for it hears. */
