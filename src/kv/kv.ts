@@ -11,6 +11,7 @@ import { KvClosedError, KvError, KvTypeError } from "../errors.js";
 import { GET_MANY_KEYS_MAX } from "../limits.js";
 import type { Caller, History } from "../router/caller.js";
 import type { StoreHandle, StoreSettings } from "../router/sharing.js";
+import type { ShardStats } from "../router/stats.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
 import { DispatcherScope } from "../watch/dispatcher-scope.js";
 import type { ChangeSelector, ChangesOptions } from "../watch/kv-change.js";
@@ -46,6 +47,15 @@ export interface KvWatchOptions {
   readonly signal?: AbortSignal;
   /** An item for every commit that touches a key, also when no versionstamp has moved. Default: false. */
   readonly raw?: boolean;
+}
+
+/** What {@link Kv.stats} tells. */
+export interface KvStats {
+  readonly shards: readonly ShardStats[];
+  /** Commits of this thread that are not answered yet. */
+  readonly pendingCommits: number;
+  /** Snapshots of this Kv that are open and pin pages. */
+  readonly openSnapshots: number;
 }
 
 /** What a Kv is made of besides its thread's way to the shards. */
@@ -233,6 +243,16 @@ export class Kv {
       );
     }
     return this.#options.share(this.#options);
+  }
+
+  /** What the shards, and this thread's calls, are doing. Cheap: it asks no thread. */
+  stats(): KvStats {
+    this.#checkOpen();
+    return {
+      shards: this.#caller.shardStats(),
+      pendingCommits: this.#caller.router.pendingCount,
+      openSnapshots: this.#snapshots.size,
+    };
   }
 
   /** How far back the change log goes, and its size. */

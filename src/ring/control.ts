@@ -76,6 +76,8 @@ const SHARD_MAIL = 2 * LINE_WORDS + 1;
 /** Longs of a shard's lines. */
 const SHARD_LOWEST_IN_FLIGHT = 0;
 const SHARD_BUSY_SINCE_MS = 1;
+const SHARD_REQUESTS = 8;
+const SHARD_CHANGES = 9;
 
 /** The slow fallback behind waiting for a shard's state. */
 const STATE_WAIT_MS = 100;
@@ -323,6 +325,22 @@ export class Control {
   /** Shard only, after an LMDB commit and before anybody is told. */
   raiseCommits(shard: number): void {
     Atomics.add(this.words, this.#shardWord(shard, SHARD_COMMITS), 1);
+  }
+
+  /** Shard only: counts what it has done. */
+  addDone(shard: number, requests: number, changes: number): void {
+    Atomics.add(this.longs, this.#shardLong(shard, SHARD_REQUESTS), BigInt(requests));
+    Atomics.add(this.longs, this.#shardLong(shard, SHARD_CHANGES), BigInt(changes));
+  }
+
+  /** Requests that a shard has executed, or had its part in, since the store was opened. */
+  requests(shard: number): number {
+    return Number(Atomics.load(this.longs, this.#shardLong(shard, SHARD_REQUESTS)));
+  }
+
+  /** Changes that a shard has published since the store was opened. */
+  changes(shard: number): number {
+    return Number(Atomics.load(this.longs, this.#shardLong(shard, SHARD_CHANGES)));
   }
 
   /** The newest round whose changes the shard's store may hold. */

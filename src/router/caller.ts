@@ -22,6 +22,7 @@ import { Bell } from "./bell.js";
 import { type CommitOwner, CommitRouter } from "./commit-router.js";
 import { Reader } from "./reader.js";
 import { type CallerRings, ShardClient } from "./shard-client.js";
+import { type ShardStats, shardStats } from "./stats.js";
 
 /** An open store as every thread of the process knows it. Plain data and shared memory: it can be posted. */
 export interface SharedStore {
@@ -101,6 +102,11 @@ export class Caller {
       onActive: () => this.#bell.hold(),
       onIdle: () => this.#bell.release(),
     });
+  }
+
+  /** What the shards do. */
+  shardStats(): ShardStats[] {
+    return shardStats(this.control, this.#stores);
   }
 
   /** How far back the change log goes. */

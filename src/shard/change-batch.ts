@@ -56,6 +56,7 @@ export class ChangeBatch {
   #order = 0;
   #stamped = false;
   #nowMs = 0;
+  #changes = 0;
   /** Bytes that this transaction has added to the log. */
   #logBytes = 0;
   #earliestDueMs = Number.POSITIVE_INFINITY;
@@ -70,6 +71,7 @@ export class ChangeBatch {
   reset(nowMs: number): void {
     this.#nowMs = nowMs;
     this.#logBytes = 0;
+    this.#changes = 0;
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#allocate(INITIAL_BYTES);
     this.#end = 0;
     this.#rowStart = 0;
@@ -87,9 +89,9 @@ export class ChangeBatch {
     return dueMs;
   }
 
-  /** Whether anything changed since the last reset. */
-  get isEmpty(): boolean {
-    return this.#end === 0;
+  /** Change records since the last reset. */
+  get changeCount(): number {
+    return this.#changes;
   }
 
   /** Applies the effects of one commit. */
@@ -196,6 +198,7 @@ export class ChangeBatch {
   }
 
   #record(fields: ChangeFields): void {
+    this.#changes++;
     const bytes = changeRecordBytes(fields);
     const padded = align(bytes);
     if (this.#end + padded > this.#bytes.length) this.#grow(this.#end + padded);

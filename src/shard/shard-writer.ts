@@ -56,10 +56,11 @@ export class ShardWriter {
    * Runs `write` in one transaction, commits it, and publishes what it put into the batch. The caller has set, or lets `write` set, the
    * in-flight mark.
    *
+   * @param requests How many requests it executes.
    * @throws TransactionFailure: nothing has changed, nothing was published. Anything else came after the commit, and the thread
    * must die of it: another one then takes what was committed from the log.
    */
-  commit(write: (batch: ChangeBatch) => void): void {
+  commit(requests: number, write: (batch: ChangeBatch) => void): void {
     const { batch, control, shard, store } = this;
     batch.reset(this.clock.nowMs());
     control.passCutGate(CUT_PAUSE_MS_MAX);
@@ -79,6 +80,7 @@ export class ShardWriter {
     this.#unflushed = true;
     control.raiseCommits(shard);
     this.faults.visit(FaultPoint.committed);
+    control.addDone(shard, requests, batch.changeCount);
     batch.publish(this.#ring);
     this.#liftMark();
   }
@@ -86,7 +88,7 @@ export class ShardWriter {
   /** Trims the log when nothing else writes. Says whether there was anything to trim. */
   tickTrim(nowMs: number): boolean {
     if (!this.#trimmer.isDue(nowMs)) return false;
-    this.commit(() => {});
+    this.commit(0, () => {});
     return true;
   }
 

@@ -57,7 +57,7 @@ export class SingleCommits {
     if (requests.length === 0) return false;
     this.#writer.faults.visit(FaultPoint.taken);
     try {
-      this.#writer.commit((batch) => this.#execute(requests, batch));
+      this.#writer.commit(requests.length, (batch) => this.#execute(requests, batch));
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
       const message = `the commit failed and changed nothing: ${error.message}`;

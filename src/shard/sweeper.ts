@@ -35,7 +35,7 @@ export class Sweeper {
     if (nowMs < this.#dueMs) return false;
     let nextDueMs = Number.POSITIVE_INFINITY;
     try {
-      this.#writer.commit((batch) => {
+      this.#writer.commit(0, (batch) => {
         this.#sweep(batch, nowMs);
         nextDueMs = this.#writer.store.firstDueMs();
       });

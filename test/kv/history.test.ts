@@ -108,3 +108,24 @@ describe("ifChanged", () => {
     expect((await kv.get(["a"])).value).toBe(2);
   });
 });
+
+describe("the stats", () => {
+  it("tell what each shard has done", async () => {
+    await using kv = await openKv(":memory:", { shards: 2 });
+    await Promise.all(Array.from({ length: 500 }, (_, index) => kv.set(["key", index], index)));
+    const { shards, pendingCommits, openSnapshots } = kv.stats();
+    expect({ pendingCommits, openSnapshots }).toEqual({ pendingCommits: 0, openSnapshots: 0 });
+    expect(shards.map(({ shard, restarts }) => ({ shard, restarts }))).toEqual([
+      { shard: 0, restarts: 0 },
+      { shard: 1, restarts: 0 },
+    ]);
+    expect(shards[0]!.commits + shards[1]!.commits).toBe(500);
+    expect(shards[0]!.changes + shards[1]!.changes).toBe(500);
+    for (const shard of shards) {
+      expect(shard.state).toMatch(/^(running|in-transaction)$/);
+      expect(shard.transactions).toBeGreaterThan(0);
+      expect(shard.meanBatch).toBe(shard.commits / shard.transactions);
+      expect(shard.logBytes).toBeGreaterThan(0);
+    }
+  });
+});
