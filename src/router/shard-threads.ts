@@ -143,10 +143,12 @@ class ShardThread {
     if (!wasRunning) return;
     control.raiseIncarnation(shard);
     onDeath(shard);
-    this.#restart();
+    // Not before the pool has forgotten the dead worker: it would be given the task, refuse it, and that would count as a death.
+    queueMicrotask(() => this.#restart());
   }
 
   #restart(): void {
+    if (this.#state === "stopped") return;
     const nowMs = Date.now();
     this.#deathsMs = this.#deathsMs.filter((atMs) => nowMs - atMs < SHARD_RESTART_WINDOW_MS);
     this.#deathsMs.push(nowMs);
@@ -156,7 +158,7 @@ class ShardThread {
     }
     this.start(null).catch((error) => {
       this.#lastError = error;
-      if (this.#state !== "stopped") this.#restart();
+      this.#restart();
     });
   }
 

@@ -30,8 +30,8 @@ export interface PlanContext {
   readonly onlyShard?: number;
   /** The checks are known to hold. */
   readonly checked?: boolean;
-  /** Whether effects carry the values that were there before. */
-  readonly withPrevious: boolean;
+  /** Whether effects carry the values that were there before. Default: false. */
+  readonly withPrevious?: boolean;
 }
 
 export interface NewValue extends StoredValue {
@@ -204,9 +204,9 @@ function startDraft(
   if (entry === undefined) return { ...target, before: null, value: null, isTouched: false };
   const expiresAtMs = entryExpiresAtMs(entry);
   const isLive = !isExpired(entry, context.nowMs);
-  const isRead = context.withPrevious || (isLive && needsValue(mutation));
+  const isRead = context.withPrevious === true || (isLive && needsValue(mutation));
   const stored = isRead ? { encoding: entryEncoding(entry), value: entryValue(entry).slice() } : null;
-  const previous = context.withPrevious ? stored : null;
+  const previous = context.withPrevious === true ? stored : null;
   if (!isLive) {
     expired.push({ ...target, expiresAtMs, previous });
     return { ...target, before: null, value: null, isTouched: false };

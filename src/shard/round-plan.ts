@@ -46,7 +46,6 @@ export function decideRound(facts: RoundFacts): RoundDecision {
       nowMs: facts.nowMs,
       versionstamp: () => formatVersionstamp(facts.counter, order),
       shardOf: facts.shardOf,
-      withPrevious: false,
     });
     if (plan.verdict === "refuse") return { status: ReplyStatus.refused, failedChecks: plan.failedChecks };
     if (plan.verdict === "misuse") return { status: ReplyStatus.misuse, message: plan.message };

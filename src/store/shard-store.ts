@@ -249,8 +249,9 @@ export class ShardStore {
 
   /** Where the shard stands; `undefined` in a new one. */
   head(snapshot?: HeldSnapshot): ShardHead | undefined {
-    const bytes = this.#meta.getBinary(META.head, snapshot && { transaction: snapshot });
-    if (bytes === undefined) return undefined;
+    const found = this.#meta.getBinary(META.head, snapshot && { transaction: snapshot });
+    if (found === undefined) return undefined;
+    const bytes = plain(found);
     return {
       lastVersionstamp: bytes.slice(0, VERSIONSTAMP_BYTES),
       trimmedThrough: bytes.slice(VERSIONSTAMP_BYTES, 2 * VERSIONSTAMP_BYTES),

@@ -76,10 +76,10 @@ describe("effects", () => {
     stored.put(keyOf(0, "b"), A, { expiresAtMs: NOW_MS + 1 });
     const commit = commitOf([setting(0, "a", B), deleting(0, "b")], [checking(0, "a", null)]);
     const plan = applied(planCommit(commit, contextOf(stored)));
-    expect(plan.expired).toEqual([{ shard: 0, key: keyOf(0, "a"), expiresAtMs: NOW_MS }]);
-    expect(plan.effects.map(({ before, after }) => [before, after === null])).toEqual([
-      [null, false],
-      [{ expiresAtMs: NOW_MS + 1 }, true],
+    expect(plan.expired).toMatchObject([{ shard: 0, key: keyOf(0, "a"), expiresAtMs: NOW_MS }]);
+    expect(plan.effects.map(({ before, after }) => [before?.expiresAtMs, after === null])).toEqual([
+      [undefined, false],
+      [NOW_MS + 1, true],
     ]);
   });
 

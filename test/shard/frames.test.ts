@@ -20,7 +20,9 @@ import { CHECKS_MAX } from "../../src/limits.js";
 const stamp = fc.uint8Array({ minLength: 10, maxLength: 10 }).map((bytes) => new Uint8Array(bytes));
 const requestId = fc.nat(0xffff_ffff);
 const reply: fc.Arbitrary<Reply> = fc.oneof(
-  stamp.map((versionstamp) => ({ status: ReplyStatus.committed, versionstamp })),
+  fc
+    .tuple(stamp, fc.boolean())
+    .map(([versionstamp, changed]) => ({ status: ReplyStatus.committed, versionstamp, changed })),
   fc
     .array(fc.record({ index: fc.nat(CHECKS_MAX - 1), actual: fc.option(stamp) }), { maxLength: 5 })
     .map((failedChecks) => ({ status: ReplyStatus.refused, failedChecks })),
@@ -43,10 +45,18 @@ test("a reply is read as it was written, wherever it stands", () => {
 });
 
 test("what is read from a reply is private", () => {
-  const bytes = encodeReply(1, { status: ReplyStatus.committed, versionstamp: new Uint8Array(10).fill(7) });
+  const bytes = encodeReply(1, {
+    status: ReplyStatus.committed,
+    versionstamp: new Uint8Array(10).fill(7),
+    changed: true,
+  });
   const found = decodeReply(bytes, 0, bytes.length);
   bytes.fill(0);
-  expect(found).toEqual({ status: ReplyStatus.committed, versionstamp: new Uint8Array(10).fill(7) });
+  expect(found).toEqual({
+    status: ReplyStatus.committed,
+    versionstamp: new Uint8Array(10).fill(7),
+    changed: true,
+  });
 });
 
 test("no answer takes more room than the caller has reserved: all checks failed, or a message of any length", () => {
@@ -58,7 +68,7 @@ test("no answer takes more room than the caller has reserved: all checks failed,
     const answers: Reply[] = [
       { status: ReplyStatus.refused, failedChecks },
       { status: ReplyStatus.storage, message: "é".repeat(5000) },
-      { status: ReplyStatus.committed, versionstamp: new Uint8Array(10) },
+      { status: ReplyStatus.committed, versionstamp: new Uint8Array(10), changed: true },
     ];
     for (const answer of answers)
       expect(encodeReply(1, answer).length).toBeLessThanOrEqual(replyBytesMax(checks));

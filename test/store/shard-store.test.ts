@@ -37,7 +37,7 @@ test("a transaction sees its own writes, and when it throws nothing has changed"
     store.transaction(() => {
       store.putEntry(bytes(1), bytes(2));
       store.putEntry(bytes(2), bytes(2));
-      store.appendLog(bytes(0, 0, 0, 0, 0, 0, 0, 1, 0, 0), bytes(1));
+      store.appendLog(bytes(0, 0, 0, 0, 0, 0, 0, 1, 0, 0), 1000, bytes(1));
       expect(store.readEntry(bytes(1))!.slice()).toEqual(bytes(2));
       throw new Error("no");
     });
@@ -106,30 +106,52 @@ test("the log is read in order behind a versionstamp, at least one row, and no m
   const store = opened();
   const stamp = (n: number) => bytes(0, 0, 0, 0, 0, 0, 0, n, 0, 1);
   store.transaction(() => {
-    for (let n = 1; n <= 4; n++) store.appendLog(stamp(n), new Uint8Array(100).fill(n));
+    for (let n = 1; n <= 4; n++) store.appendLog(stamp(n), 1000 + n, new Uint8Array(100).fill(n));
   });
   store.renew();
   const rowsAfter = (n: number, bytesMax: number) =>
-    store.readLog(stamp(n), bytesMax).map(({ last }) => last[7]);
+    store.readLog(stamp(n), bytesMax).map((records) => records[0]);
   expect(rowsAfter(0, 10_000)).toEqual([1, 2, 3, 4]);
   expect(rowsAfter(2, 10_000)).toEqual([3, 4]);
   expect(rowsAfter(0, 250)).toEqual([1, 2]);
   expect(rowsAfter(0, 1)).toEqual([1]);
   expect(rowsAfter(4, 1)).toEqual([]);
-  expect(store.readLog(stamp(1), 1)[0]!.records).toEqual(new Uint8Array(100).fill(2));
+  expect(store.readLog(stamp(1), 1)[0]).toEqual(new Uint8Array(100).fill(2));
 });
 
-test("the last versionstamp, the round and its redo record are kept over a reopening", async () => {
+test("the oldest rows of the log are told with their time and size, and go when they are removed", () => {
+  const store = opened();
+  const stamp = (n: number) => bytes(0, 0, 0, 0, 0, 0, 0, n, 0, 1);
+  store.transaction(() => {
+    for (let n = 1; n <= 4; n++) store.appendLog(stamp(n), 1000 + n, new Uint8Array(100 * n));
+    const oldest = store.oldestLogRows(2);
+    expect(oldest.map(({ writtenAtMs, bytes: size }) => [writtenAtMs, size])).toEqual([
+      [1001, 100],
+      [1002, 200],
+    ]);
+    for (const row of oldest) store.removeLogRow(row);
+  });
+  store.renew();
+  expect(store.readLog(stamp(0), 10_000).map((records) => records.length)).toEqual([300, 400]);
+});
+
+test("where a shard stands, the round and its redo record are kept over a reopening", async () => {
   const path = tempPath();
+  const head = {
+    lastVersionstamp: bytes(0, 0, 0, 0, 0, 0, 0, 9, 0, 1),
+    trimmedThrough: bytes(0, 0, 0, 0, 0, 0, 0, 5, 0, 1),
+    logBytes: 2 ** 40 + 1,
+  };
   const first = ShardStore.open(path, "sync");
   expect([first.lastVersionstamp(), first.appliedRound(), first.redo()]).toEqual([undefined, 0, undefined]);
   first.transaction(() => {
-    first.putLastVersionstamp(bytes(0, 0, 0, 0, 0, 0, 0, 9, 0, 1));
+    first.putHead(head);
     first.putRound(0xffff_fff0, bytes(1, 2, 3));
   });
   await first.close();
   const second = opened(path);
-  expect(new Uint8Array(second.lastVersionstamp()!)).toEqual(bytes(0, 0, 0, 0, 0, 0, 0, 9, 0, 1));
+  expect(second.head()).toEqual(head);
+  expect(second.lastVersionstamp()).toEqual(head.lastVersionstamp);
   expect(second.appliedRound()).toBe(0xffff_fff0);
   expect(second.redo()).toEqual(bytes(1, 2, 3));
 });
