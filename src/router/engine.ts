@@ -6,6 +6,7 @@
  * threads. Closing ends the watches, waits for what was sent, stops the shards, and gives the directory back. Each step that fails
  * undoes those before it.
  */
+import { debuglog } from "node:util";
 import { type KvClock, ManualClock } from "../clock.js";
 import {
   CHANGE_RING_BYTES,
@@ -27,6 +28,8 @@ import { type Recovery, recover } from "./recovery.js";
 import { createCallerRings } from "./shard-client.js";
 import { ShardThreads, type ShardThreadsOptions } from "./shard-threads.js";
 import { Sharing } from "./sharing.js";
+
+const debug = debuglog("belfry:router");
 
 /** The opening thread's number among the callers. */
 const FIRST_CALLER = 0;
@@ -65,6 +68,7 @@ export class Engine {
     }
     try {
       await engine.#threads.start();
+      debug("opened %s: %d shards, %s", home.path, home.manifest.shards, options.durability);
       return engine;
     } catch (error) {
       await engine.#dismantle();
@@ -196,6 +200,7 @@ export class Engine {
     await this.caller.close();
     unguardExit(this);
     this.#home.leave();
+    debug("closed %s", this.#home.path);
   }
 
   #watch(): void {
