@@ -3,7 +3,7 @@
  *
  *     queue   := shard (u8) 0 (u8) enqueueCount (u16) burialCount (u16) enqueue* burial*
  *     enqueue := delayMs (f64) messageLength (u32) message (queue-message.ts)
- *     burial  := id (12 bytes) holder (f64) errorLength (u16) error (UTF-8)
+ *     burial  := id (12 bytes) holder (f64) failures (u16) errorLength (u16) error (UTF-8)
  *
  * Pure functions for any thread. Invariants:
  * 1. All messages of a commit are of one shard, which takes part in it: they are stored with the commit or not at all, in their order.
@@ -26,6 +26,8 @@ export type BurialFields = {
   readonly id: Uint8Array;
   /** Who has the lease. */
   readonly holder: number;
+  /** Times that its handler has failed, the last included. */
+  readonly failures: number;
   /** What the last handler threw, in UTF-8. */
   readonly error: Uint8Array;
 };
@@ -39,7 +41,7 @@ export type QueueFields = {
 
 const HEADER_BYTES = 6;
 const ENQUEUE_HEADER_BYTES = 12;
-const BURIAL_HEADER_BYTES = MESSAGE_ID_BYTES + 10;
+const BURIAL_HEADER_BYTES = MESSAGE_ID_BYTES + 12;
 
 /** The length of what `writeQueueFields` makes. */
 export function queueFieldsBytes({ enqueues, burials }: QueueFields): number {
@@ -62,10 +64,11 @@ export function writeQueueFields(target: Uint8Array, offset: number, fields: Que
     putU32(target, end + 8, message.length);
     end = putBytes(target, end + ENQUEUE_HEADER_BYTES, message);
   }
-  for (const { id, holder, error } of burials) {
+  for (const { id, holder, failures, error } of burials) {
     putBytes(target, end, id);
     putF64(target, end + MESSAGE_ID_BYTES, holder);
-    putU16(target, end + MESSAGE_ID_BYTES + 8, error.length);
+    putU16(target, end + MESSAGE_ID_BYTES + 8, failures);
+    putU16(target, end + MESSAGE_ID_BYTES + 10, error.length);
     end = putBytes(target, end + BURIAL_HEADER_BYTES, error);
   }
   return end;
@@ -90,7 +93,9 @@ export function readQueueFields(reader: ByteReader): QueueFields {
   for (let index = 0; index < burialCount; index++) {
     const id = reader.takeBytes(MESSAGE_ID_BYTES);
     const at = reader.take(BURIAL_HEADER_BYTES - MESSAGE_ID_BYTES);
-    burials.push({ id, holder: getF64(bytes, at), error: reader.takeBytes(getU16(bytes, at + 8)) });
+    const holder = getF64(bytes, at);
+    const failures = getU16(bytes, at + 8);
+    burials.push({ id, holder, failures, error: reader.takeBytes(getU16(bytes, at + 10)) });
   }
   return { shard, enqueues, burials };
 }

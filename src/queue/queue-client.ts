@@ -48,6 +48,12 @@ export interface QueueClientOptions {
   readonly release: () => void;
 }
 
+/** Why a message is given up. */
+interface CauseOfDeath {
+  readonly failures: number;
+  readonly error: string;
+}
+
 export class QueueClient {
   readonly #options: QueueClientOptions;
   readonly #lines: readonly ShardLine[];
@@ -228,15 +234,17 @@ export class QueueClient {
   async #handle(held: Held, listener: QueueListener, bytes: Uint8Array | undefined): Promise<void> {
     const message = bytes === undefined ? UNREADABLE : readMessage(bytes);
     const reason = message === UNREADABLE ? "its bytes are damaged" : usedUpReason(held, message);
-    if (reason !== null) return this.#bury(held, listener, message, reason);
+    if (reason !== null)
+      return this.#bury(held, listener, message, { failures: held.failures, error: reason });
     try {
       await listener.options.handler(decodeValue(message.encoding, message.value));
     } catch (error) {
       try {
         listener.options.onError(error);
       } finally {
-        if (held.failures < message.backoffMs.length) this.#finish(held, listener, Outcome.failed);
-        else await this.#bury(held, listener, message, textOf(error));
+        const failures = held.failures + 1;
+        if (failures <= message.backoffMs.length) this.#finish(held, listener, Outcome.failed);
+        else await this.#bury(held, listener, message, { failures, error: textOf(error) });
       }
       return;
     }
@@ -252,10 +260,15 @@ export class QueueClient {
   // ── messages that can't be delivered ─────────────────────────────────────────────────────────────
 
   /** Makes a dead letter of it, and writes it under its keys. Tries until that is done, or the store closes: then it is tried anew. */
-  async #bury(held: Held, listener: QueueListener, message: MessageFields, error: string): Promise<void> {
+  async #bury(
+    held: Held,
+    listener: QueueListener,
+    message: MessageFields,
+    cause: CauseOfDeath,
+  ): Promise<void> {
     if (held.state !== "handling") return listener.leave();
     held.state = "burying";
-    while (!(await this.#tryBury(held, message, error))) {
+    while (!(await this.#tryBury(held, message, cause))) {
       await new Promise((resolve) => setTimeout(resolve, QUEUE_RETRY_MS).unref());
       if (this.#isClosed) return listener.leave();
     }
@@ -264,9 +277,10 @@ export class QueueClient {
     this.#schedulePoll();
   }
 
-  async #tryBury({ shard, id }: Held, message: MessageFields, error: string): Promise<boolean> {
+  async #tryBury({ shard, id }: Held, message: MessageFields, cause: CauseOfDeath): Promise<boolean> {
     const { holder, shardOf } = this.#options;
-    const errorBytes = Buffer.from(error).subarray(0, QUEUE_ERROR_BYTES_MAX);
+    const error = Buffer.from(cause.error).subarray(0, QUEUE_ERROR_BYTES_MAX);
+    const burial = { id, holder, failures: cause.failures, error };
     const fields: CommitFields = {
       checks: [],
       mutations: message.keys.map((key) => ({
@@ -278,7 +292,7 @@ export class QueueClient {
         value: message.value,
         expiresAtMs: 0,
       })),
-      queue: { shard, enqueues: [], burials: [{ id, holder, error: errorBytes }] },
+      queue: { shard, enqueues: [], burials: [burial] },
     };
     try {
       const reply = await this.#options.commit(fields);

@@ -111,10 +111,10 @@ export class QueueBatch {
     this.#wait({ id, dueMs: nowMs, failures: 0, interruptions: 0 }, delayMs);
   }
 
-  #bury({ id, holder, error }: BurialFields, nowMs: number): void {
+  #bury({ id, holder, failures, error }: BurialFields, nowMs: number): void {
     const lease = this.#takeLease(id, holder);
     if (lease === undefined) return;
-    const { failures, interruptions } = lease;
+    const { interruptions } = lease;
     const bytes = this.#store.message(id)?.length ?? 0;
     this.#store.putDead({ id: id.slice(), diedAtMs: nowMs, failures, interruptions, bytes, error });
     this.#change.dead++;
