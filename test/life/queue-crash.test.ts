@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openKv } from "../../src/index.js";
+import { type QueuedValues, queuedValues } from "../kv/queue-rows.js";
 import { Child } from "./child-process.js";
 import { randomOf, seedFrom } from "./random.js";
 import { temporaryDirectory } from "./temporary-directory.js";
@@ -16,49 +17,48 @@ const KILL_MS_MAX = 500;
 /** Numbers that one life of the program may use. */
 const LIFE = 1_000_000;
 const DRAIN_MS_MAX = 20_000;
+/** As the program has. */
+const SHARDS = 3;
 
 /** What became of each message, over all lives. */
 class Ledger {
   readonly enqueued = new Set<number>();
   readonly handled = new Set<number>();
-  /** Begun in a life that was killed, and not ended in it: it may be handled again, and so may what ended with the kill. */
-  readonly doubtful = new Set<number>();
   readonly faults: string[] = [];
+  /** Leased when a process was killed, and not handled since: nobody but the program could know whether they had been. */
+  readonly #doubtful = new Set<number>();
 
-  /** Takes the lines of one life that was killed. */
-  take(lines: readonly string[]): void {
+  /** Takes the lines of one life that was killed, and what the store held then. */
+  take(lines: readonly string[], { waiting, leased }: QueuedValues): void {
     const begun = new Map<number, number>();
+    const handled = new Set<number>();
     for (const line of lines) {
       const [what, text] = line.split(" ");
       const n = Number(text);
       if (what === "enqueued") this.enqueued.add(n);
-      else if (what === "began") {
-        begun.set(n, (begun.get(n) ?? 0) + 1);
-        this.noteBegin(n);
-      } else if (what === "handled") this.handled.add(n);
+      else if (what === "began") begun.set(n, (begun.get(n) ?? 0) + 1);
+      else if (what === "handled") handled.add(n);
       else this.faults.push(`${line} within one life`);
     }
-    for (const [n, count] of begun) {
-      // One that fails once is begun twice; all that this life had begun may come again, since its end may not have been stored.
-      if (count > (n % 5 === 0 ? 2 : 1)) this.faults.push(`${n} was begun ${count} times in one life`);
+    this.noteBegun(begun);
+    for (const n of handled) {
+      this.handled.add(n);
+      this.#doubtful.delete(n);
     }
-    this.#markDoubtful(lines);
+    for (const n of leased as number[]) this.#doubtful.add(n);
+    for (const n of waiting as number[]) {
+      if (this.handled.has(n) && !this.#doubtful.has(n)) this.faults.push(`${n} was handled, and waits`);
+    }
   }
 
-  /** A message that was handled in an earlier life must not come again, unless that life ended too soon after it. */
-  noteBegin(n: number): void {
-    if (this.handled.has(n) && !this.doubtful.has(n)) this.faults.push(`${n} was handled, and came again`);
-  }
-
-  /** Whatever ended among the last that ended: their ends had not been acknowledged by the shard yet, for all that is known. */
-  #markDoubtful(lines: readonly string[]): void {
-    const ends = lines.filter((line) => line.startsWith("handled "));
-    for (const line of ends.slice(-UNSETTLED_MAX)) this.doubtful.add(Number(line.split(" ")[1]));
+  /** Messages that were begun in a new life, and how often. Those that fail at first are begun twice. */
+  noteBegun(begun: ReadonlyMap<number, number>): void {
+    for (const [n, count] of begun) {
+      if (count > (n % 5 === 0 ? 2 : 1)) this.faults.push(`${n} was begun ${count} times in one life`);
+      if (this.handled.has(n) && !this.#doubtful.has(n)) this.faults.push(`${n} was handled, and came again`);
+    }
   }
 }
-
-/** Ends of which a kill may come before the shard has stored them: a few turns of both listeners' messages. */
-const UNSETTLED_MAX = 400;
 
 describe("a process is killed while it enqueues and handles messages", () => {
   const path = join(temporaryDirectory(), "store");
@@ -68,7 +68,8 @@ describe("a process is killed while it enqueues and handles messages", () => {
     const durability = round % 2 === 0 ? "sync" : "relaxed";
     test(`${durability}: no message is lost, none is handled twice without a crash between (round ${round}, BELFRY_QUEUE_SEED=${SEED})`, async () => {
       const killMs = 50 + randomOf(SEED + round)(KILL_MS_MAX);
-      ledger.take(await crash(path, round * LIFE, durability, killMs));
+      const lines = await crash(path, round * LIFE, durability, killMs);
+      ledger.take(lines, await queuedValues(path, SHARDS));
       expect(ledger.enqueued.size).toBeGreaterThan(0);
       expect(ledger.faults).toEqual([]);
     });
@@ -87,10 +88,8 @@ describe("a process is killed while it enqueues and handles messages", () => {
       if (Date.now() > deadlineMs) throw new Error(`${ready}, ${delayed} and ${leased} messages are left`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    for (const [n, count] of handled) {
-      ledger.noteBegin(n);
-      if (count > 1) ledger.faults.push(`${n} was handled ${count} times`);
-    }
+    for (const [n, count] of handled) if (count > 1) ledger.faults.push(`${n} was handled ${count} times`);
+    ledger.noteBegun(handled);
     const dead = new Set<number>();
     for await (const { value } of kv.deadLetters.list<number>()) dead.add(value);
     // Messages that are begun, killed, and fail once more in the next life may have used up a schedule.
