@@ -20,7 +20,7 @@ import { Outcome, type QueueCommand } from "../codec/queue-command.js";
 import { decodeMessage, type MessageFields } from "../codec/queue-message.js";
 import { type LeaseFields, type Reply, ReplyStatus } from "../codec/reply-frame.js";
 import { decodeValue } from "../codec/value.js";
-import { KvCorruptError, KvShardFailedError } from "../errors.js";
+import { KvCorruptError, KvShardFailedError, KvUnknownOutcomeError } from "../errors.js";
 import {
   DRAIN_MS_MAX,
   QUEUE_ERROR_BYTES_MAX,
@@ -299,7 +299,8 @@ export class QueueClient {
       // Refused: the lease is gone, since an earlier try was made whose answer was lost, or the shard is lost.
       return reply.status === ReplyStatus.committed || reply.status === ReplyStatus.refused;
     } catch (reason) {
-      if (!this.#isClosed) this.#warn("a message that can't be delivered could not be put aside yet", reason);
+      const isNews = !this.#isClosed && !(reason instanceof KvUnknownOutcomeError);
+      if (isNews) this.#warn("a message that can't be delivered could not be put aside yet", reason);
       return false;
     }
   }
