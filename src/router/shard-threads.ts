@@ -136,7 +136,7 @@ class ShardThread {
     const { control, rounds, onDeath } = this.#options;
     const { shard } = this.#plan;
     const wasRunning = this.#state === "running";
-    debug("the thread of shard %d died while it was %s", shard, this.#state);
+    if (this.#state !== "stopped") debug("the thread of shard %d died while it was %s", shard, this.#state);
     control.setState(shard, ShardState.down);
     // It was asked to stop and died on the way: whoever waits for that has to know.
     if (this.#state === "stopped") return;
