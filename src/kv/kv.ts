@@ -9,10 +9,11 @@ import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange }
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import type { EnqueueFields } from "../codec/queue-frame.js";
 import { KvClosedError, KvError, KvTypeError } from "../errors.js";
-import { GET_MANY_KEYS_MAX, QUEUE_CONCURRENCY_DEFAULT } from "../limits.js";
+import { GET_MANY_KEYS_MAX } from "../limits.js";
 import { DeadLetters } from "../queue/dead-letters.js";
-import { checkListenOptions, type KvEnqueueOptions, type KvListenOptions } from "../queue/enqueue-options.js";
-import type { QueueHandler, QueueListener } from "../queue/queue-listener.js";
+import type { KvEnqueueOptions, KvListenOptions } from "../queue/enqueue-options.js";
+import type { QueueHandler } from "../queue/queue-listener.js";
+import { QueueScope } from "../queue/queue-scope.js";
 import { type QueueStats, queueTallies } from "../queue/queue-stats.js";
 import type { Caller, History } from "../router/caller.js";
 import type { StoreHandle, StoreSettings } from "../router/sharing.js";
@@ -89,7 +90,7 @@ export class Kv {
   readonly #context: CommitContext;
   readonly #scope: DispatcherScope;
   readonly #snapshots = new Set<KvSnapshot>();
-  readonly #listeners = new Set<QueueListener>();
+  readonly #queue: QueueScope;
   #closing: Promise<void> | null = null;
 
   /** Made by `openKv()`. */
@@ -97,6 +98,7 @@ export class Kv {
     this.#caller = caller;
     this.#options = options;
     this.#scope = new DispatcherScope(caller.dispatcher);
+    this.#queue = new QueueScope(caller.queue);
     this.#context = {
       clock: caller.clock,
       shardOf: (key) => caller.router.shardOf(key),
@@ -221,16 +223,7 @@ export class Kv {
     options: KvListenOptions = {},
   ): Promise<void> {
     if (this.#closing !== null) throw new KvClosedError("Queue already closed");
-    checkListenOptions(handler, options);
-    const { concurrency = QUEUE_CONCURRENCY_DEFAULT, onError = reportHandlerError, signal } = options;
-    if (signal?.aborted) return;
-    const listener = this.#caller.queue.listen({ handler: handler as QueueHandler, concurrency, onError });
-    const stop = () => listener.stop();
-    this.#listeners.add(listener);
-    signal?.addEventListener("abort", stop, { once: true });
-    await listener.done;
-    signal?.removeEventListener("abort", stop);
-    this.#listeners.delete(listener);
+    return this.#queue.listen(handler as QueueHandler, options);
   }
 
   /** The messages that could not be delivered. */
@@ -357,7 +350,7 @@ export class Kv {
 
   #close(): Promise<void> {
     for (const snapshot of this.#snapshots) snapshot.close();
-    for (const listener of this.#listeners) listener.close();
+    this.#queue.close();
     this.#scope.close();
     this.#caller.abandon(this);
     return this.#options.release();
@@ -387,11 +380,6 @@ export class Kv {
   #checkOpen(): void {
     if (this.#closing !== null) throw new KvClosedError();
   }
-}
-
-/** As Deno does. */
-function reportHandlerError(error: unknown): void {
-  console.error("Exception in queue handler", error);
 }
 
 function encodeReadKey(key: KvKey): EncodedKey {
