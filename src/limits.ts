@@ -169,6 +169,9 @@ export const QUEUE_ERROR_BYTES_MAX = 1024;
 /** Messages that a shard's timer moves in one transaction. Bounds the time that it keeps commits waiting. */
 export const QUEUE_MOVES_MAX = 1000;
 
+/** Time that a message which has become due waits for a listener to ask for it before the shard spends a transaction on it, in milliseconds. */
+export const QUEUE_CLAIM_MS = 20;
+
 /** Time between two tries of what a shard has refused for now (a full disk, say), in milliseconds. */
 export const QUEUE_RETRY_MS = 1000;
 

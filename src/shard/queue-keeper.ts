@@ -2,13 +2,16 @@
  * Owns what happens to a shard's queue without being asked: delayed messages become ready when their time comes, and what was leased by a
  * thread that is gone becomes ready again. Shard thread only.
  *
+ * A message whose time has come, and then is leased, would be two transactions, each with a flush. So where somebody listens it is announced, and
+ * moved by the transaction in which it is asked for (single-commits.ts), which is one. If nobody asks for a moment, it is moved here.
+ *
  * Invariants
  * 1. A lease lasts as long as its holder: a thread of this process that shares the store. It is renewed by the holder's being there, which
  *    the shard knows from its links, and not by messages at intervals: a handler that blocks its thread for an hour keeps its message.
  * 2. Holders are named uniquely over all openings of the store, so what an earlier process held is told from what this one holds.
  * 3. Every tick is bounded; what is left comes with the next.
  */
-import { QUEUE_MOVES_MAX, QUEUE_RETRY_MS } from "../limits.js";
+import { QUEUE_CLAIM_MS, QUEUE_MOVES_MAX, QUEUE_RETRY_MS } from "../limits.js";
 import type { CallerLinks } from "./caller-links.js";
 import { type ShardWriter, TransactionFailure } from "./shard-writer.js";
 
@@ -17,6 +20,9 @@ export class QueueKeeper {
   readonly #links: CallerLinks;
   /** Some leases may be of holders that are gone. */
   #hasOrphans = true;
+  /** The due time that was announced last, and until when (on the system's clock) somebody may ask for it. */
+  #announcedDueMs = Number.NaN;
+  #announcedUntilMs = 0;
   /** After a failure: not before this. */
   #retryMs = 0;
 
@@ -27,7 +33,11 @@ export class QueueKeeper {
 
   /** Milliseconds until there is something to do. */
   remainingMs(nowMs: number): number {
-    const dueMs = this.#hasOrphans ? nowMs : this.#writer.queue.nextDueMs;
+    const { nextDueMs } = this.#writer.queue;
+    if (this.#announcedDueMs === nextDueMs && !this.#hasOrphans) {
+      return Math.max(0, this.#announcedUntilMs - Date.now(), this.#retryMs - nowMs);
+    }
+    const dueMs = this.#hasOrphans ? nowMs : nextDueMs;
     return Math.max(0, dueMs - nowMs, this.#retryMs - nowMs);
   }
 
@@ -38,6 +48,7 @@ export class QueueKeeper {
     if (this.#hasOrphans && queue.leasedCount === 0) this.#hasOrphans = false;
     const isDue = this.#hasOrphans || queue.nextDueMs <= nowMs;
     if (!isDue || nowMs < this.#retryMs) return false;
+    if (!this.#hasOrphans && this.#announce(queue.nextDueMs)) return false;
     try {
       this.#writer.commit(0, () => this.#move(nowMs));
       this.#retryMs = 0;
@@ -51,6 +62,16 @@ export class QueueKeeper {
       this.#hasOrphans = true;
       this.#retryMs = nowMs + QUEUE_RETRY_MS;
     }
+    return true;
+  }
+
+  /** Lets listeners know of what is due. False: there are none, or none has asked since. */
+  #announce(dueMs: number): boolean {
+    if (this.#announcedDueMs === dueMs) return Date.now() < this.#announcedUntilMs;
+    if (this.#writer.control.listening === 0) return false;
+    this.#announcedDueMs = dueMs;
+    this.#announcedUntilMs = Date.now() + QUEUE_CLAIM_MS;
+    this.#writer.announceMessage();
     return true;
   }
 

@@ -104,6 +104,12 @@ export class ShardWriter {
     return true;
   }
 
+  /** One more message is as good as ready: whoever asks for it gets it. */
+  announceMessage(): void {
+    this.control.setQueueReady(this.shard, this.queue.readyCount + 1);
+    this.control.ringListeners();
+  }
+
   /** Says how much is ready, then rings who could take it: whoever says later that it could, looks after that (invariant 5 of the control block). */
   #publishQueue(): void {
     const { readyCount } = this.queue;

@@ -166,6 +166,20 @@ describe("time", () => {
     expect(performance.now() - enqueuedMs).toBeGreaterThanOrEqual(59);
   });
 
+  test("what is due becomes ready also while the only listener is too busy to ask for it", async () => {
+    const kv = await tempKv(undefined, { shards: 1 });
+    const handled: unknown[] = [];
+    void kv.listenQueue((value) => handled.push(value));
+    await kv.enqueue("x", { delay: 30 });
+    const deadlineMs = Date.now() + 10_000;
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    // Nothing of this thread runs meanwhile.
+    while (kv.queueStats().ready === 0 && Date.now() < deadlineMs) Atomics.wait(pause, 0, 0, 10);
+    expect(kv.queueStats()).toMatchObject({ ready: 1, delayed: 0 });
+    expect(handled).toEqual([]);
+    await until("it is handled", () => handled.length === 1);
+  });
+
   test("a failing message is tried again after each interval, then put aside", async () => {
     const clock = new ManualClock(0);
     const kv = await tempKv(undefined, { clock, shards: 2 });
