@@ -54,7 +54,8 @@ export class QueueClient {
   #isHolding = false;
   #isListening = false;
   #isPumpScheduled = false;
-  #isClosed = false;
+  /** Open, giving back what it holds, or done with the store for good. */
+  #state: "open" | "draining" | "over" = "open";
 
   constructor(options: QueueClientOptions) {
     this.#options = options;
@@ -91,21 +92,7 @@ export class QueueClient {
 
   /** Asks the shards for messages where there are some and room for them, and tells them what became of others. */
   poll(): void {
-    const { control } = this.#options;
-    let free = this.#freeCount();
-    this.#sayListening(free > 0);
-    const lines = this.#inTurn().filter(({ state }) => state === "idle");
-    let withReady = lines.filter(({ shard }) => control.queueReady(shard) > 0).length;
-    for (const line of lines) {
-      let want = 0;
-      if (free > 0 && control.queueReady(line.shard) > 0) {
-        want = Math.min(Math.ceil(free / Math.max(1, withReady--)), QUEUE_TURN_MESSAGES_MAX, free);
-      }
-      if (want === 0 && !line.hasNews) continue;
-      free -= want;
-      this.#reserved += want;
-      void this.#turn(line, want);
-    }
+    if (this.#state !== "over") this.#askShards();
     this.#keepAlive();
   }
 
@@ -126,7 +113,12 @@ export class QueueClient {
    */
   async drain(): Promise<void> {
     for (const listener of this.#listeners) listener.close();
-    this.#isClosed = true;
+    this.#state = "draining";
+    await this.#giveBack();
+    this.#state = "over";
+  }
+
+  async #giveBack(): Promise<void> {
     if (!this.#lines.some(({ heldCount, isSettling }) => heldCount > 0 || isSettling)) return;
     // A handler may itself have closed the store, and end right after it.
     await new Promise((resolve) => setImmediate(resolve));
@@ -147,6 +139,24 @@ export class QueueClient {
   }
 
   // ── turns ────────────────────────────────────────────────────────────────────────────────────────
+
+  #askShards(): void {
+    const { control } = this.#options;
+    let free = this.#freeCount();
+    this.#sayListening(free > 0);
+    const lines = this.#inTurn().filter(({ state }) => state === "idle");
+    let withReady = lines.filter(({ shard }) => control.queueReady(shard) > 0).length;
+    for (const line of lines) {
+      let want = 0;
+      if (free > 0 && control.queueReady(line.shard) > 0) {
+        want = Math.min(Math.ceil(free / Math.max(1, withReady--)), QUEUE_TURN_MESSAGES_MAX, free);
+      }
+      if (want === 0 && !line.hasNews) continue;
+      free -= want;
+      this.#reserved += want;
+      void this.#turn(line, want);
+    }
+  }
 
   async #turn(line: ShardLine, want: number): Promise<void> {
     const turn = line.begin(want);
@@ -212,7 +222,8 @@ export class QueueClient {
     } catch (error) {
       this.#warn(`messages of shard ${line.shard} can't be read now`, error);
       for (const { held, listener } of work) this.#finish(held, listener, Outcome.returned);
-      this.#pause(line);
+      // A turn that is under way meanwhile says itself how the line goes on.
+      if (line.state === "idle") this.#pause(line);
       return;
     }
     work.forEach(({ held, listener }, index) => {
@@ -262,7 +273,7 @@ export class QueueClient {
     held.state = "burying";
     while (!(await this.#tryBury(held, message, cause))) {
       await new Promise((resolve) => setTimeout(resolve, QUEUE_RETRY_MS).unref());
-      if (this.#isClosed) return listener.leave();
+      if (this.#state !== "open") return listener.leave();
     }
     debug("a message of shard %d is a dead letter: %s", held.shard, cause.error);
     this.#lines[held.shard]!.drop(held);
@@ -276,7 +287,9 @@ export class QueueClient {
       // Refused: the lease is gone, since an earlier try was made whose answer was lost, or the shard is lost.
       return reply.status === ReplyStatus.committed || reply.status === ReplyStatus.refused;
     } catch (error) {
-      const isNews = !this.#isClosed && !(error instanceof KvUnknownOutcomeError);
+      // Whoever opens the store anew has the shard, and the message.
+      if (error instanceof KvShardFailedError && error.shard === held.shard) return true;
+      const isNews = this.#state === "open" && !(error instanceof KvUnknownOutcomeError);
       if (isNews) this.#warn("a message that can't be delivered could not be put aside yet", error);
       return false;
     }
@@ -291,7 +304,7 @@ export class QueueClient {
   }
 
   #freeCount(): number {
-    if (this.#isClosed) return 0;
+    if (this.#state !== "open") return 0;
     let free = -this.#reserved;
     for (const { freeCount } of this.#listeners) free += freeCount;
     const held = this.#lines.reduce((sum, { heldCount }) => sum + heldCount, 0);
@@ -326,7 +339,8 @@ export class QueueClient {
   }
 
   #keepAlive(): void {
-    const isNeeded = this.#listeners.size > 0 || this.#lines.some(({ isSettling }) => isSettling);
+    const isSettling = this.#state !== "over" && this.#lines.some((line) => line.isSettling);
+    const isNeeded = this.#listeners.size > 0 || isSettling;
     if (isNeeded === this.#isHolding) return;
     this.#isHolding = isNeeded;
     if (isNeeded) this.#options.hold();
