@@ -4,9 +4,10 @@
  */
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.js";
-import { KvStorageError, KvUnknownOutcomeError } from "../../src/errors.js";
-import { Kv } from "../../src/index.js";
-import { HISTORY_BYTES_MAX, VALUE_BYTES_MAX } from "../../src/limits.js";
+import { encodeKey, partitionOf } from "../../src/codec/key.js";
+import { KvShardFailedError, KvStorageError, KvUnknownOutcomeError } from "../../src/errors.js";
+import { Kv, openKv } from "../../src/index.js";
+import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT, VALUE_BYTES_MAX } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
 import { armFault, createFaultCells, FaultPoint } from "../../src/shard/faults.js";
 import { until } from "../kv/queue-waiting.js";
@@ -15,8 +16,8 @@ import { temporaryDirectory } from "./temporary-directory.js";
 const SHARDS = 2;
 const PRODUCERS = 8;
 
-async function openFaulty(faults: SharedArrayBuffer): Promise<Kv> {
-  const { engine, release } = await acquireEngine(temporaryDirectory(), {
+async function openFaulty(faults: SharedArrayBuffer, path = temporaryDirectory()): Promise<Kv> {
+  const { engine, release } = await acquireEngine(path, {
     shards: SHARDS,
     durability: "relaxed",
     clock: systemClock,
@@ -99,3 +100,53 @@ test.each(Object.entries(FaultPoint))(
     await kv.close();
   },
 );
+
+test("a shard that is given up keeps its messages for the next opening; those of others are handled, and so are new ones", async () => {
+  const faults = createFaultCells(SHARDS);
+  const path = temporaryDirectory();
+  const kv = await openFaulty(faults, path);
+  const [kept, lost] = [keyOfShard(0), keyOfShard(1)];
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const handled: unknown[] = [];
+  void kv.listenQueue<string>(
+    async (value) => {
+      handled.push(value);
+      if (!value.startsWith("slow")) return;
+      await ended;
+      throw new Error("it dies, if it can");
+    },
+    { onError: () => {} },
+  );
+  await kv.atomic().set(lost, 1).enqueue("slow, of the lost shard", { backoffSchedule: [] }).commit();
+  await kv.atomic().set(kept, 1).enqueue("slow, of the other", { backoffSchedule: [] }).commit();
+  await until("both are begun", () => handled.length === 2);
+  let isLost = false;
+  while (!isLost) {
+    armFault(faults, 1, FaultPoint.taken);
+    await kv.set(lost, 2).catch((error) => {
+      isLost = error instanceof KvShardFailedError;
+    });
+  }
+  for (let n = 0; n < 10; n++) await kv.enqueue("quick");
+  await until("new ones are handled", () => handled.length === 12);
+  await expect(kv.atomic().set(lost, 1).enqueue("no").commit()).rejects.toBeInstanceOf(KvShardFailedError);
+  end();
+  await until("the other dies", () => kv.queueStats().dead === 1);
+  await kv.close();
+
+  await using again = await openKv(path);
+  const later: unknown[] = [];
+  void again.listenQueue((value) => later.push(value));
+  await until("it comes again", () => later.length > 0);
+  expect(later).toEqual(["slow, of the lost shard"]);
+});
+
+function keyOfShard(shard: number): readonly [string, number] {
+  for (let place = 0; ; place++) {
+    if (partitionOf(encodeKey(["probe", place]), PARTITION_DEPTH_DEFAULT, SHARDS) === shard)
+      return ["probe", place];
+  }
+}
