@@ -18,10 +18,11 @@ export { type KvOpenOptions, openKv } from "./kv/open-kv.js";
 export { attachKv, type KvHandle } from "./kv/share.js";
 export type { Durability } from "./store/shard-store.js";
 export { ChangeFeed, type FeedState } from "./watch/change-feed.js";
-export type {
-  ChangeSelector,
-  ChangesOptions,
-  KvChange,
-  KvDeleteChange,
-  KvSetChange,
+export {
+  anyPart,
+  type ChangeSelector,
+  type ChangesOptions,
+  type KvChange,
+  type KvDeleteChange,
+  type KvSetChange,
 } from "./watch/kv-change.js";

@@ -1,10 +1,29 @@
 /**
- * Owns the shapes in which callers ask for changes and receive them. Types only.
+ * Owns the shapes in which callers ask for changes and receive them. Types, and the one symbol that callers write in a pattern.
  */
-import type { KvKey } from "../codec/key.js";
+import type { KvKey, KvKeyPart } from "../codec/key.js";
 
-/** What `kv.changes` follows: one key, or every key strictly below a prefix (`["users"]` is not below `["users"]`). */
-export type ChangeSelector = { readonly key: KvKey } | { readonly prefix: KvKey };
+/** Stands for any one part in the pattern of a selector. A symbol: no part of a key can be mistaken for it. */
+export const anyPart: unique symbol = Symbol("any part");
+
+/**
+ * What `kv.changes` follows.
+ *
+ * - `{ key }`: one key. `{ prefix }`: every key strictly below it (`["users"]` is not below `["users"]`).
+ * - `{ start, end }`: keys from `start` (inclusive) to `end` (exclusive), in the order of keys; `{ prefix, start }` and `{ prefix, end }`:
+ *   the part of a prefix from `start` on, or before `end`. As in `kv.list`.
+ * - `{ pattern }`: keys of as many parts, each equal to the pattern's part there; {@link anyPart} is equal to every part.
+ *
+ * @example
+ * const selector = { pattern: ["users", anyPart, "status"] }; // ["users", 7, "status"], and not ["users", 7, "status", "old"]
+ */
+export type ChangeSelector =
+  | { readonly key: KvKey }
+  | { readonly prefix: KvKey }
+  | { readonly start: KvKey; readonly end: KvKey }
+  | { readonly prefix: KvKey; readonly start: KvKey }
+  | { readonly prefix: KvKey; readonly end: KvKey }
+  | { readonly pattern: readonly (KvKeyPart | typeof anyPart)[] };
 
 /** How `kv.changes` follows. */
 export interface ChangesOptions {
