@@ -17,12 +17,17 @@ export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./k
 export { type KvOpenOptions, openKv } from "./kv/open-kv.js";
 export { attachKv, type KvHandle } from "./kv/share.js";
 export type { Durability } from "./store/shard-store.js";
-export { ChangeFeed, type FeedState } from "./watch/change-feed.js";
+export { ChangeFeed, type FeedState, type FeedStats } from "./watch/change-feed.js";
 export {
   anyPart,
   type ChangeSelector,
   type ChangesOptions,
   type KvChange,
+  type KvChangeEvent,
   type KvDeleteChange,
+  type KvLaggedEvent,
+  type KvProgressEvent,
   type KvSetChange,
+  type OverflowPolicy,
+  type PlainChangesOptions,
 } from "./watch/kv-change.js";

@@ -3,7 +3,7 @@
  * the store has one, and so has every other thread that shares it; all of them are alike.
  */
 import { type ClockHandle, clockFrom, type KvClock, type ManualClock } from "../clock.js";
-import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
+import { readCounter, readOrder, VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
 import { KvClosedError } from "../errors.js";
 import { DRAIN_MS_MAX } from "../limits.js";
 import { Control } from "../ring/control.js";
@@ -13,6 +13,7 @@ import type { Manifest } from "../store/manifest.js";
 import { type Durability, ShardStore } from "../store/shard-store.js";
 import { Dispatcher } from "../watch/dispatcher.js";
 import type { Stamp } from "../watch/stamp.js";
+import type { StateSnapshot } from "../watch/state-snapshot.js";
 import { Bell } from "./bell.js";
 import { type CommitOwner, CommitRouter } from "./commit-router.js";
 import { Reader } from "./reader.js";
@@ -83,6 +84,7 @@ export class Caller {
       setWatching: (watching) => this.control.setWatching(caller, watching),
       onActive: () => this.#bell.hold(),
       onIdle: () => this.#bell.release(),
+      takeState: () => this.#takeState(),
     });
   }
 
@@ -119,6 +121,25 @@ export class Caller {
     return this.dispatcher.poll();
   }
 
+  /** A cut of the whole store, as a feed reads it that begins with the state. */
+  async #takeState(): Promise<StateSnapshot> {
+    const { reader, clock } = this;
+    const cut = await reader.snapshot();
+    const lastStamps = this.#stores.map((store, shard) =>
+      stampOfBytes(store.lastVersionstamp(cut.snapshot(shard))),
+    );
+    return {
+      lastStamps,
+      read: (start, end, limit) =>
+        reader.readRange({ range: { start, end }, reverse: false, limit }, cut, (key, entry) => ({
+          key: Uint8Array.from(key),
+          entry: Uint8Array.from(entry),
+        })),
+      nowMs: () => clock.nowMs(),
+      done: () => cut.done(),
+    };
+  }
+
   #readLog(shard: number, after: Stamp, bytesMax: number): Uint8Array[] {
     const store = this.#stores[shard]!;
     const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
@@ -126,6 +147,12 @@ export class Caller {
     store.renew();
     return store.readLog(versionstamp, bytesMax).map(({ records }) => records);
   }
+}
+
+/** A new shard has none: nothing is at or below the first stamp. */
+function stampOfBytes(versionstamp: Uint8Array | undefined): Stamp {
+  if (versionstamp === undefined) return { counter: 0, order: 0 };
+  return { counter: readCounter(versionstamp, 0), order: readOrder(versionstamp, 0) };
 }
 
 /** The handle by which other threads read the same clock. */

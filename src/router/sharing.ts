@@ -85,9 +85,7 @@ export class Sharing {
   }
 
   /** The other threads' rings of one shard, for its new thread. */
-  ringsOf(
-    shard: number,
-  ): {
+  ringsOf(shard: number): {
     readonly caller: number;
     readonly requests: SharedArrayBuffer;
     readonly replies: SharedArrayBuffer;

@@ -1,5 +1,5 @@
 /**
- * Owns reading what a caller of `kv.changes` asks for: its selectors and options, checked and encoded. Pure functions.
+ * Owns reading what a caller of `kv.changes` asks for: its selectors, checked and encoded. Pure functions.
  *
  * Invariants:
  * 1. Nothing of the caller's arrays is kept: they may change afterwards.
@@ -7,17 +7,9 @@
 import { checkReadKey, type EncodedKey, encodeKey, type KvKey, type KvKeyPart } from "../codec/key.js";
 import { type KvListSelector, selectorRange } from "../codec/key-range.js";
 import { KvTypeError } from "../errors.js";
-import { WATCHER_BUFFER_BYTES_MAX, WATCHER_BUFFER_COUNT_MAX } from "../limits.js";
-import { anyPart, type ChangeSelector, type ChangesOptions } from "./kv-change.js";
+import { anyPart, type ChangeSelector } from "./kv-change.js";
 import type { EncodedSelector } from "./matcher.js";
 import type { PatternParts } from "./pattern-trie.js";
-
-/** Checked options. */
-export interface FeedBounds {
-  readonly signal: AbortSignal | undefined;
-  readonly bufferBytesMax: number;
-  readonly bufferCountMax: number;
-}
 
 /**
  * The selectors as bytes.
@@ -30,29 +22,6 @@ export function encodeSelectors(selectors: ChangeSelector | readonly ChangeSelec
     throw invalidSelector("found an empty array; { prefix: [] } follows every key");
   }
   return list.map(encodeSelector);
-}
-
-/**
- * The options with their defaults.
- *
- * @throws KvTypeError KV_INVALID_OPTION.
- */
-export function checkChangesOptions(options: ChangesOptions): FeedBounds {
-  if (typeof options !== "object" || options === null) {
-    throw new KvTypeError(
-      "KV_INVALID_OPTION",
-      `options of changes must be an object, found ${describe(options)}`,
-    );
-  }
-  const { signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new KvTypeError("KV_INVALID_OPTION", `signal must be an AbortSignal, found ${describe(signal)}`);
-  }
-  return {
-    signal,
-    bufferBytesMax: checkBound("bufferBytesMax", options.bufferBytesMax, WATCHER_BUFFER_BYTES_MAX),
-    bufferCountMax: checkBound("bufferCountMax", options.bufferCountMax, WATCHER_BUFFER_COUNT_MAX),
-  };
 }
 
 const MEMBERS = ["key", "prefix", "start", "end", "pattern"] as const;
@@ -108,15 +77,6 @@ function encodePattern(pattern: unknown): PatternParts {
   // No part is shorter than one byte, so this refuses a pattern that no key can fit.
   checkReadKey(encodeKey(pattern.map((part: unknown) => (part === anyPart ? false : part)) as KvKey));
   return pattern.map((part: unknown) => (part === anyPart ? null : encodeKey([part as KvKeyPart])));
-}
-
-function checkBound(name: string, value: unknown, fallback: number): number {
-  if (value === undefined) return fallback;
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return value;
-  throw new KvTypeError(
-    "KV_INVALID_OPTION",
-    `${name} must be a whole number from 1, found ${describe(value)}`,
-  );
 }
 
 function invalidSelector(found: string): KvTypeError {

@@ -5,7 +5,9 @@ import { KvClosedError } from "../errors.js";
 import type { CommitListener, CommitSource, OffersFrom, Subscription } from "./dispatcher.js";
 import type { LogReader } from "./log-reader.js";
 import type { EncodedSelector } from "./matcher.js";
+import type { Slice } from "./slice-queue.js";
 import type { Stamp } from "./stamp.js";
+import type { StateSnapshot } from "./state-snapshot.js";
 
 export class DispatcherScope implements CommitSource {
   readonly #source: CommitSource;
@@ -34,8 +36,28 @@ export class DispatcherScope implements CommitSource {
     };
   }
 
-  logReader(after: Stamp): LogReader {
+  get counter(): number {
+    return this.#source.counter;
+  }
+
+  logReader(after: Stamp | readonly Stamp[]): LogReader {
     return this.#source.logReader(after);
+  }
+
+  schedule(slice: Slice): void {
+    this.#source.schedule(slice);
+  }
+
+  onDelivered(stamp: Stamp, run: () => void): void {
+    this.#source.onDelivered(stamp, run);
+  }
+
+  wantPrevious(): () => void {
+    return this.#source.wantPrevious();
+  }
+
+  takeState(): Promise<StateSnapshot> {
+    return this.#source.takeState();
   }
 
   /** Ends every listener, and admits no other. Doing it twice does nothing. */

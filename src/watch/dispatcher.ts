@@ -36,7 +36,9 @@ import { LogReader, type ReadLog } from "./log-reader.js";
 import { type EncodedSelector, Matcher, type Registration } from "./matcher.js";
 import type { RecordQueue } from "./record-queue.js";
 import { ShardFeed } from "./shard-feed.js";
+import { type Slice, SliceQueue } from "./slice-queue.js";
 import { compareStamps, lastStampBelow, laterStamp, type Stamp, stampOf } from "./stamp.js";
+import type { StateSnapshot } from "./state-snapshot.js";
 
 export interface DispatcherOptions {
   readonly shardCount: number;
@@ -50,6 +52,10 @@ export interface DispatcherOptions {
   readonly onActive: () => void;
   /** The last listener went: the process may end. */
   readonly onIdle: () => void;
+  /** Holds a cut of the whole store: what feeds begin with that ask for the state. */
+  readonly takeState: () => Promise<StateSnapshot>;
+  /** Whether shards record the value before each change for this thread. Default: nobody is told. */
+  readonly setPreviousWanted?: (wanted: boolean) => void;
 }
 
 /** Who is offered commits. Its methods run inside the dispatcher's: they must not throw, wait, or call anybody's code. */
@@ -79,8 +85,24 @@ export interface Subscription {
 /** Where listeners get commits from: the dispatcher, or a part of it that can be closed by itself. */
 export interface CommitSource {
   readonly deliveredThrough: Stamp;
+  /** The largest counter value taken so far. */
+  readonly counter: number;
   listen(selectors: Iterable<EncodedSelector>, listener: CommitListener, from: OffersFrom): Subscription;
-  logReader(after: Stamp): LogReader;
+  /** Reads the logs from one stamp on, or of each shard from its own. */
+  logReader(after: Stamp | readonly Stamp[]): LogReader;
+  /** Runs a slice of a listener's own work in one of the next turns of the event loop. */
+  schedule(slice: Slice): void;
+  /** Calls `run`, within a poll, when every commit up to `stamp` was delivered; never when the last listener goes before that. */
+  onDelivered(stamp: Stamp, run: () => void): void;
+  /** Asks the shards to record the value before each change, until the function that it returns is called. */
+  wantPrevious(): () => void;
+  takeState(): Promise<StateSnapshot>;
+}
+
+/** Somebody who waits for the delivery to come to a stamp. */
+interface DeliveryWaiter {
+  readonly stamp: Stamp;
+  readonly run: () => void;
 }
 
 type DispatcherState = "idle" | "watching" | "closed";
@@ -108,6 +130,10 @@ export class Dispatcher implements CommitSource {
   #deliveredThrough: Stamp = { counter: 0, order: 0 };
   /** Seats that the commit in hand has changes for. */
   #touched: Seat[] = [];
+  readonly #slices = new SliceQueue();
+  #waiters: DeliveryWaiter[] = [];
+  #isPollDue = false;
+  #previousWantedCount = 0;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -120,6 +146,10 @@ export class Dispatcher implements CommitSource {
   /** The line of invariant 1. It means something only while there are listeners. */
   get deliveredThrough(): Stamp {
     return this.#deliveredThrough;
+  }
+
+  get counter(): number {
+    return this.#options.control.counter;
   }
 
   /** Bytes of records that were read and wait for the watermark. */
@@ -152,6 +182,7 @@ export class Dispatcher implements CommitSource {
       const watermark = this.#options.control.watermark();
       for (const feed of this.#feeds) feed.fill(watermark);
       const isDrained = this.#deliver(completeLine(this.#queues, lastStampBelow(watermark)));
+      if (this.#waiters.length > 0) this.#tellWaiters();
       return !isDrained || this.#feeds.some((feed) => feed.hasMore(watermark));
     } catch (error) {
       this.fail(error);
@@ -174,8 +205,32 @@ export class Dispatcher implements CommitSource {
   }
 
   /** Reads the logs from `after` on; up to `deliveredThrough` they have every commit. */
-  logReader(after: Stamp): LogReader {
+  logReader(after: Stamp | readonly Stamp[]): LogReader {
     return new LogReader(this.#options.shardCount, this.#options.readLog, after);
+  }
+
+  schedule(slice: Slice): void {
+    this.#slices.add(slice);
+  }
+
+  /** A poll follows soon: no shard rings for a stamp below which it has nothing more. One that has, rings when it has published. */
+  onDelivered(stamp: Stamp, run: () => void): void {
+    if (this.#state !== "watching") return;
+    this.#waiters.push({ stamp, run });
+    this.#pollSoon();
+  }
+
+  wantPrevious(): () => void {
+    if (++this.#previousWantedCount === 1) this.#options.setPreviousWanted?.(true);
+    let isWanted = true;
+    return () => {
+      if (isWanted && --this.#previousWantedCount === 0) this.#options.setPreviousWanted?.(false);
+      isWanted = false;
+    };
+  }
+
+  takeState(): Promise<StateSnapshot> {
+    return this.#options.takeState();
   }
 
   /** A shard has a new thread. The rings' epochs tell the same; this is for an owner who knows it earlier. */
@@ -199,11 +254,28 @@ export class Dispatcher implements CommitSource {
     this.#deliveredThrough = after;
   }
 
+  #pollSoon(): void {
+    if (this.#isPollDue) return;
+    this.#isPollDue = true;
+    setImmediate(() => {
+      this.#isPollDue = false;
+      if (this.poll()) this.#pollSoon();
+    });
+  }
+
+  #tellWaiters(): void {
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter(({ stamp }) => compareStamps(stamp, this.#deliveredThrough) > 0);
+    if (this.#waiters.length === waiters.length) return;
+    for (const { stamp, run } of waiters) if (compareStamps(stamp, this.#deliveredThrough) <= 0) run();
+  }
+
   #stop(to: "idle" | "closed"): void {
     const wasWatching = this.#state === "watching";
     this.#move(to);
     this.#feeds = [];
     this.#queues = [];
+    this.#waiters = [];
     if (!wasWatching) return;
     this.#options.setWatching(false);
     this.#options.onIdle();

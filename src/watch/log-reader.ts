@@ -34,16 +34,24 @@ export class LogReader {
   readonly #readBytesMax: number;
   #sliceBytesLeft = 0;
 
-  /** @param after The last stamp that is not wanted. */
-  constructor(shardCount: number, readLog: ReadLog, after: Stamp) {
+  /** @param after The last stamp that is not wanted, of all shards or of each. */
+  constructor(shardCount: number, readLog: ReadLog, after: Stamp | readonly Stamp[]) {
     this.#readLog = readLog;
-    this.#queues = Array.from({ length: shardCount }, () => new RecordQueue(after));
+    this.#queues = Array.from(
+      { length: shardCount },
+      (_, shard) => new RecordQueue("counter" in after ? after : after[shard]!),
+    );
     this.#readBytesMax = Math.ceil(CATCH_UP_SLICE_BYTES_MAX / shardCount);
   }
 
   /** Allows another {@link CATCH_UP_SLICE_BYTES_MAX} bytes of log to be read (and at most one row of each shard more). */
   beginSlice(): void {
     this.#sliceBytesLeft = CATCH_UP_SLICE_BYTES_MAX;
+  }
+
+  /** Bytes that were read since the slice began. */
+  get sliceBytes(): number {
+    return CATCH_UP_SLICE_BYTES_MAX - this.#sliceBytesLeft;
   }
 
   /**

@@ -29,6 +29,7 @@ import { ChangeRingReader } from "../ring/change-ring.js";
 import { appendLog, type ReadLog } from "./log-reader.js";
 import { RecordQueue } from "./record-queue.js";
 import { lastStampBelow, type Stamp } from "./stamp.js";
+import { publishLap } from "./watch-diagnostics.js";
 
 type FeedSource = "ring" | "log";
 
@@ -112,6 +113,7 @@ export class ShardFeed {
 
   #readRing(bytesMax: number): Step {
     const polled = this.#reader.poll(bytesMax);
+    if (polled === "lapped") publishLap(this.#shard);
     if (polled === "lapped" || this.#reader.epoch !== this.#epoch) return this.#turnToLog();
     if (polled === "empty") return "empty";
     if (!this.queue.appendRing(polled)) return this.#turnToLog();

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { CATCH_UP_SLICE_BYTES_MAX } from "../../src/limits.js";
 import { openChangeFeed } from "../../src/watch/change-feed.js";
-import type { ChangeSelector, ChangesOptions } from "../../src/watch/kv-change.js";
+import type { ChangeSelector, PlainChangesOptions } from "../../src/watch/kv-change.js";
 import { FakeEngine, isPending, take, turns } from "./fake-engine.js";
 
 function open(
   engine: FakeEngine,
   selectors: ChangeSelector | ChangeSelector[] = { prefix: [] },
-  options?: ChangesOptions,
+  options?: PlainChangesOptions,
 ) {
   const feed = openChangeFeed<unknown>(engine.dispatcher, selectors, options);
   return { feed, changes: feed[Symbol.asyncIterator]() };
