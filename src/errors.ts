@@ -192,7 +192,7 @@ export class KvShardCountError extends KvError {
   constructor(path: string, what: "shards" | "partitionDepth", found: number, asked: number) {
     super(
       "KV_SHARD_COUNT",
-      `store ${path} was created with ${what} ${found}, asked ${asked}: leave the option out to use what is there, or rewrite the store with \`belfry reshard\``,
+      `store ${path} was created with ${what} ${found}, asked ${asked}: leave the option out to use what is there, or copy the entries into a new store (\`belfry reshard\` is to do that one day)`,
     );
   }
 }

@@ -11,11 +11,13 @@ export { AtomicOperation } from "./kv/atomic-operation.js";
 export type { KvCheck, KvMutation, KvSetOptions } from "./kv/commit-builder.js";
 export type { KvCommitError, KvCommitResult, KvFailedCheck } from "./kv/commit-result.js";
 export type { KvCommitVersionstamp, KvSetKey } from "./kv/commit-versionstamp.js";
-export { Kv, type KvGetOptions, type KvWatchOptions } from "./kv/kv.js";
+export { Kv, type KvGetOptions, type KvStats, type KvWatchOptions } from "./kv/kv.js";
 export { KvSnapshot } from "./kv/kv-snapshot.js";
 export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";
 export { type KvOpenOptions, openKv } from "./kv/open-kv.js";
 export { attachKv, type KvHandle } from "./kv/share.js";
+export type { History } from "./router/caller.js";
+export type { ShardStats } from "./router/stats.js";
 export type { Durability } from "./store/shard-store.js";
 export { ChangeFeed, type FeedState, type FeedStats } from "./watch/change-feed.js";
 export {

@@ -78,6 +78,15 @@ export const BATCH_BYTES_MAX = 4 * MIB;
 /** Bytes of one row of the change log. A row is never split within one commit, so one commit may exceed it. */
 export const LOG_ROW_BYTES_MAX = 256 * KIB;
 
+/** Bytes of the change log of a whole store, unless `history` says otherwise. */
+export const HISTORY_BYTES_MAX = 256 * MIB;
+
+/** Rows of a shard's log that one transaction may trim: more than one appends, so that trimming keeps up. */
+export const LOG_TRIM_ROWS_MAX = 32;
+
+/** Time between two looks at the age of a log to which nobody writes, in milliseconds. */
+export const LOG_TRIM_INTERVAL_MS = 5000;
+
 /** Expired entries that are swept in one transaction. */
 export const SWEEP_ENTRIES_MAX = 1000;
 

@@ -3,7 +3,7 @@
  *
  *     frame    := total (u32, whole frame) checkCount (u16) mutationCount (u16) check* mutation*
  *     check    := shard (u8) hasVersionstamp (u8: 0, 1) keyLength (u16) key versionstamp (10 bytes, only if it has one)
- *     mutation := type (u8) encoding (u8) shard (u8) keyKind (u8) keyLength (u16) valueLength (u32) expiresAtMs (f64)
+ *     mutation := type (u8) encoding (u8) shard (u8) flags (u8: keyKind, 2 ifChanged) keyLength (u16) valueLength (u32) expiresAtMs (f64)
  *                 key value
  *     delete ["a"] on shard 2   is   1d 00 00 00 | 00 00 | 01 00 | 02 00 02 00 03 00 00000000 0000000000000000 02 61 00
  *
@@ -43,6 +43,8 @@ export type MutationFields = {
   readonly value: Uint8Array;
   /** Milliseconds since 1970; 0 = never. */
   readonly expiresAtMs: number;
+  /** A set does nothing when the same bytes stand there already. */
+  readonly ifChanged?: boolean;
 };
 
 /** One atomic commit. */
@@ -51,6 +53,7 @@ export type CommitFields = {
   readonly mutations: readonly MutationFields[];
 };
 
+const FLAG_IF_CHANGED = 2;
 const HEADER_BYTES = 8;
 const CHECK_HEADER_BYTES = 4;
 const MUTATION_HEADER_BYTES = 18;
@@ -128,7 +131,7 @@ function writeMutation(target: Uint8Array, offset: number, mutation: MutationFie
   target[offset] = mutation.type;
   target[offset + 1] = mutation.encoding;
   target[offset + 2] = mutation.shard;
-  target[offset + 3] = mutation.keyKind;
+  target[offset + 3] = mutation.keyKind | (mutation.ifChanged === true ? FLAG_IF_CHANGED : 0);
   putU16(target, offset + 4, key.length);
   putU32(target, offset + 6, value.length);
   putF64(target, offset + 10, mutation.expiresAtMs);
@@ -153,7 +156,8 @@ function readMutation(reader: FrameReader): MutationFields {
   const type = bytes[start]!;
   const encoding = bytes[start + 1]!;
   const shard = bytes[start + 2]!;
-  const keyKind = bytes[start + 3]!;
+  const flags = bytes[start + 3]!;
+  const keyKind = flags & ~FLAG_IF_CHANGED;
   const isKnown = type >= MutationType.SET && type <= MutationType.MIN && encoding <= ENCODING_MAX;
   if (!isKnown || shard >= SHARDS_MAX || keyKind > KeyKind.VERSIONSTAMPED) {
     throw malformed(`a bad mutation at byte ${start}`);
@@ -161,7 +165,7 @@ function readMutation(reader: FrameReader): MutationFields {
   const key = reader.takeBytes(getU16(bytes, start + 4));
   const value = reader.takeBytes(getU32(bytes, start + 6));
   if (encoding === ENCODING_LE64 && value.length !== 8) throw malformed(`a u64 of ${value.length} bytes`);
-  return {
+  const mutation: MutationFields = {
     type: type as MutationType,
     shard,
     key,
@@ -170,6 +174,7 @@ function readMutation(reader: FrameReader): MutationFields {
     value,
     expiresAtMs: getF64(bytes, start + 10),
   };
+  return flags === keyKind ? mutation : { ...mutation, ifChanged: true };
 }
 
 /** A position in a frame that never passes its end. Lives for one `readCommitFrame`. */

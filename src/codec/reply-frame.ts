@@ -2,7 +2,7 @@
  * Owns the grammar of answers, from a shard to the caller that asked. Little-endian:
  *
  *   u32 request id · u8 status · body
- *   committed: versionstamp, 10 bytes
+ *   committed: versionstamp, 10 bytes · u8 1 if anything changed
  *   refused:   u16 count, then for each failed check: u16 index, u8 1 if there is an entry, its versionstamp (10 bytes)
  *   misuse, storage: the message in UTF-8
  *   unknown:   nothing
@@ -19,7 +19,11 @@ export interface FailedCheckFields {
 }
 
 export type Reply =
-  | { readonly status: typeof ReplyStatus.committed; readonly versionstamp: Uint8Array }
+  | {
+      readonly status: typeof ReplyStatus.committed;
+      readonly versionstamp: Uint8Array;
+      readonly changed: boolean;
+    }
   | { readonly status: typeof ReplyStatus.refused; readonly failedChecks: readonly FailedCheckFields[] }
   | { readonly status: typeof ReplyStatus.misuse | typeof ReplyStatus.storage; readonly message: string }
   | { readonly status: typeof ReplyStatus.unknown };
@@ -46,7 +50,7 @@ export function encodeReply(requestId: number, reply: Reply): Uint8Array {
 function encodeBody(reply: Reply): Uint8Array {
   switch (reply.status) {
     case ReplyStatus.committed:
-      return reply.versionstamp;
+      return Uint8Array.of(...reply.versionstamp, reply.changed ? 1 : 0);
     case ReplyStatus.refused:
       return encodeFailedChecks(reply.failedChecks);
     case ReplyStatus.misuse:
@@ -84,7 +88,11 @@ export function decodeReply(bytes: Uint8Array, offset: number, end: number): Rep
   const body = bytes.slice(offset + HEADER_BYTES, end);
   switch (status) {
     case ReplyStatus.committed:
-      return { status, versionstamp: body };
+      return {
+        status,
+        versionstamp: body.slice(0, VERSIONSTAMP_BYTES),
+        changed: body[VERSIONSTAMP_BYTES] === 1,
+      };
     case ReplyStatus.refused:
       return { status, failedChecks: decodeFailedChecks(body) };
     case ReplyStatus.misuse:

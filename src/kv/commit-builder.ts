@@ -24,7 +24,12 @@ export interface KvCheck {
 
 /** What a commit does to one key. */
 export type KvMutation = { readonly key: KvSetKey } & (
-  | { readonly type: "set"; readonly value: unknown; readonly expireIn?: number }
+  | {
+      readonly type: "set";
+      readonly value: unknown;
+      readonly expireIn?: number;
+      readonly ifChanged?: boolean;
+    }
   | { readonly type: "delete" }
   | { readonly type: "sum" | "min" | "max"; readonly value: KvU64 }
 );
@@ -33,6 +38,11 @@ export type KvMutation = { readonly key: KvSetKey } & (
 export interface KvSetOptions {
   /** Milliseconds after which the entry does not exist any more, an integer from 0. Default: never. */
   readonly expireIn?: number;
+  /**
+   * Write and announce nothing when the same bytes stand there already, without a time to live on either side. Default: as the store
+   * was opened. The result then says whether anything `changed`.
+   */
+  readonly ifChanged?: boolean;
 }
 
 /** What a builder needs of the store. */
@@ -41,6 +51,8 @@ export interface CommitContext {
   readonly shardOf: (key: Uint8Array) => number;
   /** Largest value in serialized bytes. */
   readonly valueBytesMax: number;
+  /** What a set does that does not say. */
+  readonly ifChanged: boolean;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -71,7 +83,7 @@ export function buildSet(
   if (bytes.length > context.valueBytesMax) {
     throw new KvTypeError("KV_LIMIT_EXCEEDED", `Value too large (max ${context.valueBytesMax} bytes)`);
   }
-  return {
+  const fields: MutationFields = {
     type: MutationType.SET,
     shard: context.shardOf(encodedKey.key),
     ...encodedKey,
@@ -79,6 +91,7 @@ export function buildSet(
     value: bytes,
     expiresAtMs: expiresAt(options?.expireIn, context.clock),
   };
+  return (options?.ifChanged ?? context.ifChanged) ? { ...fields, ifChanged: true } : fields;
 }
 
 export function buildDelete(key: KvKey, context: CommitContext): MutationFields {

@@ -13,6 +13,11 @@ export interface KvCommitResult {
   readonly ok: true;
   /** 20 hex digits; larger than that of every commit that was acknowledged before this one was begun. */
   readonly versionstamp: string;
+  /**
+   * Only where `ifChanged` was asked for: whether anything changed. A lone set that changed nothing has the versionstamp of the entry that
+   * is there.
+   */
+  readonly changed?: boolean;
 }
 
 /** A check that did not hold. */
@@ -36,7 +41,7 @@ export interface KvCommitError {
 export function commitResult(reply: Reply, fields: CommitFields): KvCommitResult | KvCommitError {
   switch (reply.status) {
     case ReplyStatus.committed:
-      return { ok: true, versionstamp: readVersionstamp(reply.versionstamp, 0) };
+      return committed(reply, fields);
     case ReplyStatus.refused:
       return { ok: false, failedChecks: reply.failedChecks.map((failed) => failedCheck(failed, fields)) };
     case ReplyStatus.misuse:
@@ -46,6 +51,15 @@ export function commitResult(reply: Reply, fields: CommitFields): KvCommitResult
     case ReplyStatus.unknown:
       throw new KvUnknownOutcomeError(fields.mutations[0]?.shard ?? fields.checks[0]?.shard ?? 0);
   }
+}
+
+function committed(
+  reply: Extract<Reply, { status: typeof ReplyStatus.committed }>,
+  fields: CommitFields,
+): KvCommitResult {
+  const versionstamp = readVersionstamp(reply.versionstamp, 0);
+  const wasAsked = fields.mutations.some((mutation) => mutation.ifChanged === true);
+  return wasAsked ? { ok: true, versionstamp, changed: reply.changed } : { ok: true, versionstamp };
 }
 
 function failedCheck({ index, actual }: FailedCheckFields, fields: CommitFields): KvFailedCheck {

@@ -6,10 +6,12 @@ import { checkWriteKey, encodeKey, type KvKey, type KvKeyPart } from "../codec/k
 import { KvTypeError } from "../errors.js";
 import { KEY_BYTES_MAX } from "../limits.js";
 
-const PLACEHOLDER: unique symbol = Symbol("KvCommitVersionstamp");
+declare const placeholderBrand: unique symbol;
 
-/** Type of the placeholder that `kv.commitVersionstamp()` returns. */
-export type KvCommitVersionstamp = typeof PLACEHOLDER;
+/** Type of the placeholder that `kv.commitVersionstamp()` returns. A brand, since a `unique symbol` is widened by every `const`. */
+export type KvCommitVersionstamp = symbol & { readonly [placeholderBrand]: true };
+
+const PLACEHOLDER = Symbol("KvCommitVersionstamp") as KvCommitVersionstamp;
 
 /** A key to `set`, whose last part may be the placeholder. */
 export type KvSetKey = readonly (KvKeyPart | KvCommitVersionstamp)[];

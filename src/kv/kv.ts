@@ -9,8 +9,9 @@ import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange }
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvClosedError, KvError, KvTypeError } from "../errors.js";
 import { GET_MANY_KEYS_MAX } from "../limits.js";
-import type { Caller } from "../router/caller.js";
-import type { StoreHandle } from "../router/sharing.js";
+import type { Caller, History } from "../router/caller.js";
+import type { StoreHandle, StoreSettings } from "../router/sharing.js";
+import type { ShardStats } from "../router/stats.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
 import { DispatcherScope } from "../watch/dispatcher-scope.js";
 import type {
@@ -53,13 +54,24 @@ export interface KvWatchOptions {
   readonly raw?: boolean;
 }
 
+/** What {@link Kv.stats} tells. */
+export interface KvStats {
+  readonly shards: readonly ShardStats[];
+  /** Commits of this thread that are not answered yet. */
+  readonly pendingCommits: number;
+  /** Snapshots of this Kv that are open and pin pages. */
+  readonly openSnapshots: number;
+}
+
 /** What a Kv is made of besides its thread's way to the shards. */
 export interface KvMakings {
   readonly valueBytesMax: number;
+  /** Whether a set that does not say writes nothing when nothing changes. */
+  readonly ifChanged: boolean;
   /** Gives back its part in the store. */
   readonly release: () => Promise<void>;
   /** Makes a handle for another thread; `null` on a thread that has joined itself. */
-  readonly share: ((valueBytesMax: number) => StoreHandle) | null;
+  readonly share: ((settings: StoreSettings) => StoreHandle) | null;
 }
 
 /**
@@ -87,6 +99,7 @@ export class Kv {
       clock: caller.clock,
       shardOf: (key) => caller.router.shardOf(key),
       valueBytesMax: options.valueBytesMax,
+      ifChanged: options.ifChanged,
     };
   }
 
@@ -255,7 +268,23 @@ export class Kv {
         "this thread has joined the store: share it from the thread that opened it",
       );
     }
-    return this.#options.share(this.#options.valueBytesMax);
+    return this.#options.share(this.#options);
+  }
+
+  /** What the shards, and this thread's calls, are doing. Cheap: it asks no thread. */
+  stats(): KvStats {
+    this.#checkOpen();
+    return {
+      shards: this.#caller.shardStats(),
+      pendingCommits: this.#caller.router.pendingCount,
+      openSnapshots: this.#snapshots.size,
+    };
+  }
+
+  /** How far back the change log goes, and its size. */
+  history(): History {
+    this.#checkOpen();
+    return this.#caller.history();
   }
 
   /** Stands for the versionstamp of the commit, as the last part of a key that is set. */

@@ -3,7 +3,7 @@
  */
 import { type KvClock, ManualClock, systemClock } from "../clock.js";
 import { KvTypeError } from "../errors.js";
-import { VALUE_BYTES_MAX } from "../limits.js";
+import { HISTORY_BYTES_MAX, VALUE_BYTES_MAX } from "../limits.js";
 import { acquireEngine } from "../router/engine-registry.js";
 import { checkWish } from "../store/manifest.js";
 import type { Durability } from "../store/shard-store.js";
@@ -29,6 +29,13 @@ export interface KvOpenOptions {
   readonly valueBytesMax?: number;
   /** Where the time comes from: a {@link ManualClock} in tests of expiry. Default: the system. */
   readonly clock?: KvClock;
+  /**
+   * How much of the change log is kept, for watchers that lag or come back: `bytesMax` bytes of change records (default 256 MiB) that
+   * are not older than `ageMsMax` milliseconds (default: no bound). The oldest go first.
+   */
+  readonly history?: { readonly bytesMax?: number; readonly ageMsMax?: number };
+  /** Every `set` of this Kv writes and announces nothing when the same bytes stand there already. Default: false. */
+  readonly ifChanged?: boolean;
   /** Bytes of each shard's change ring, a power of two from 4 KiB to 1 GiB. A watcher that lags further reads the log. Default: 4 MiB. */
   readonly changeRingBytes?: number;
 }
@@ -57,11 +64,16 @@ export async function openKv(path?: string, options: KvOpenOptions = {}): Promis
     durability: directory === null ? "relaxed" : (options.durability ?? "sync"),
     clock: options.clock ?? systemClock,
     changeRingBytes: options.changeRingBytes,
+    history: {
+      bytesMax: options.history?.bytesMax ?? HISTORY_BYTES_MAX,
+      ageMsMax: options.history?.ageMsMax ?? Number.POSITIVE_INFINITY,
+    },
   });
   return new Kv(engine.caller, {
     valueBytesMax: options.valueBytesMax ?? VALUE_BYTES_MAX,
+    ifChanged: options.ifChanged ?? false,
     release,
-    share: (valueBytesMax) => engine.sharing.share(valueBytesMax),
+    share: (settings) => engine.sharing.share(settings),
   });
 }
 
@@ -94,10 +106,17 @@ function checkOptions(options: KvOpenOptions): void {
       `changeRingBytes must be a power of two from ${CHANGE_RING_BYTES_MIN} to ${CHANGE_RING_BYTES_CEILING}: received ${String(changeRingBytes)}`,
     );
   }
+  checkBound("history.bytesMax", options.history?.bytesMax);
+  checkBound("history.ageMsMax", options.history?.ageMsMax);
   // Shards read the clock in their own threads, so it is one of the two that they can see.
   if (clock !== undefined && clock !== systemClock && !(clock instanceof ManualClock)) {
     throw invalid("clock must be a ManualClock, or left out");
   }
+}
+
+function checkBound(name: string, value: number | undefined): void {
+  if (value === undefined || (typeof value === "number" && value > 0)) return;
+  throw invalid(`${name} must be a number above 0: received ${String(value)}`);
 }
 
 function isRingSize(bytes: number): boolean {

@@ -30,7 +30,7 @@ export type KvHandle = StoreHandle;
  */
 export function attachKv(handle: KvHandle): Kv {
   const { caller, release, onClosing } = attach(handle);
-  const kv = new Kv(caller, { valueBytesMax: handle.valueBytesMax, release, share: null });
+  const kv = new Kv(caller, { ...handle.settings, release, share: null });
   onClosing(() => void kv.close());
   return kv;
 }

@@ -37,6 +37,7 @@ const STOP = ENGINE_LINE * LINE_WORDS;
 const CALLERS_WATCHING = STOP + 1;
 const CUT_GATE = STOP + 2;
 const CALLERS_STARVED = STOP + 3;
+const CALLERS_WANTING_PREVIOUS = STOP + 4;
 
 /** Words of the round line: see `round-ring.ts` for what they mean together. */
 export const ROUND_WORDS = {
@@ -75,6 +76,8 @@ const SHARD_MAIL = 2 * LINE_WORDS + 1;
 /** Longs of a shard's lines. */
 const SHARD_LOWEST_IN_FLIGHT = 0;
 const SHARD_BUSY_SINCE_MS = 1;
+const SHARD_REQUESTS = 8;
+const SHARD_CHANGES = 9;
 
 /** The slow fallback behind waiting for a shard's state. */
 const STATE_WAIT_MS = 100;
@@ -219,6 +222,17 @@ export class Control {
     this.#ringAll(Atomics.load(this.words, CALLERS_WATCHING));
   }
 
+  /** Caller, or the opening thread for one that has died: whether its watchers want the value before a change. */
+  setPreviousWanted(caller: number, wanted: boolean): void {
+    if (wanted) Atomics.or(this.words, CALLERS_WANTING_PREVIOUS, 1 << caller);
+    else Atomics.and(this.words, CALLERS_WANTING_PREVIOUS, ~(1 << caller));
+  }
+
+  /** Shard only: whether anybody wants the value before a change. */
+  get previousWanted(): boolean {
+    return Atomics.load(this.words, CALLERS_WANTING_PREVIOUS) !== 0;
+  }
+
   /** Caller only: it has multi-shard commits for which the next round has no room; its bell rings when a round has finished. */
   setStarved(caller: number): void {
     Atomics.or(this.words, CALLERS_STARVED, 1 << caller);
@@ -311,6 +325,22 @@ export class Control {
   /** Shard only, after an LMDB commit and before anybody is told. */
   raiseCommits(shard: number): void {
     Atomics.add(this.words, this.#shardWord(shard, SHARD_COMMITS), 1);
+  }
+
+  /** Shard only: counts what it has done. */
+  addDone(shard: number, requests: number, changes: number): void {
+    Atomics.add(this.longs, this.#shardLong(shard, SHARD_REQUESTS), BigInt(requests));
+    Atomics.add(this.longs, this.#shardLong(shard, SHARD_CHANGES), BigInt(changes));
+  }
+
+  /** Requests that a shard has executed, or had its part in, since the store was opened. */
+  requests(shard: number): number {
+    return Number(Atomics.load(this.longs, this.#shardLong(shard, SHARD_REQUESTS)));
+  }
+
+  /** Changes that a shard has published since the store was opened. */
+  changes(shard: number): number {
+    return Number(Atomics.load(this.longs, this.#shardLong(shard, SHARD_CHANGES)));
   }
 
   /** The newest round whose changes the shard's store may hold. */

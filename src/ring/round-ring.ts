@@ -231,11 +231,12 @@ export class RoundRing {
 
   /** Participant only, after its LMDB commit and its publishing. The last one finishes the round. Says whether it was. */
   markCommitted(shard: number): boolean {
+    // While this shard owes its part, the round can't finish, and the words are its own.
+    const round = this.active;
     const participants = this.participants;
     const before = Atomics.or(this.#words, ROUND_WORDS.committed, 1 << shard);
     if (before === participants || ((before | (1 << shard)) & participants) !== participants) return false;
-    this.#finish();
-    return true;
+    return this.#finish(round);
   }
 
   /**
@@ -260,22 +261,33 @@ export class RoundRing {
 
   /** Supervisor only, after a shard's thread died: does what the dead one may have left undone between its last two stores. */
   mend(): void {
+    const round = this.active;
     const committed = Atomics.load(this.#words, ROUND_WORDS.committed);
-    if (this.active !== this.#control.finishedRound && committed === this.participants) this.#finish();
+    if (round !== this.#control.finishedRound && committed === this.participants) this.#finish(round);
     else this.#lock.run(() => this.#activateNext());
   }
 
-  #finish(): void {
+  /**
+   * Under the lock, because two may come to it: the last participant, and the supervisor that mends what another one's death may
+   * have left. The one that comes second finds it done, and must not touch the round that follows. Says whether it was the first.
+   */
+  #finish(round: number): boolean {
     const words = this.#words;
-    const decider = Atomics.load(words, ROUND_WORDS.decider);
-    this.#control.clearRoundFloor();
-    Atomics.add(words, ROUND_WORDS.finished, 1);
+    const decider = this.#lock.run(() => {
+      if (this.active !== round || this.#control.finishedRound === round) return -1;
+      const found = Atomics.load(words, ROUND_WORDS.decider);
+      this.#control.clearRoundFloor();
+      Atomics.store(words, ROUND_WORDS.finished, round);
+      this.#activateNext();
+      return found;
+    });
+    if (decider < 0) return false;
     Atomics.notify(words, ROUND_WORDS.finished);
     // The decider holds the answers, and gives them now that the round can't be lost.
     if (decider > 0) this.#control.ringDoorbell(decider - 1);
     this.#control.ringWatchers();
-    this.#lock.run(() => this.#activateNext());
     this.#control.ringStarved();
+    return true;
   }
 
   #halfOffset(round: number): number {

@@ -3,8 +3,15 @@
  * the store has one, and so has every other thread that shares it; all of them are alike.
  */
 import { type ClockHandle, clockFrom, type KvClock, type ManualClock } from "../clock.js";
-import { readCounter, readOrder, VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
-import { KvClosedError } from "../errors.js";
+import {
+  compareVersionstampBytes,
+  readCounter,
+  readOrder,
+  readVersionstamp,
+  VERSIONSTAMP_BYTES,
+  writeVersionstamp,
+} from "../codec/versionstamp.js";
+import { KvClosedError, KvHistoryTrimmedError } from "../errors.js";
 import { DRAIN_MS_MAX } from "../limits.js";
 import { Control } from "../ring/control.js";
 import { type RoundMemory, RoundRing } from "../ring/round-ring.js";
@@ -18,6 +25,7 @@ import { Bell } from "./bell.js";
 import { type CommitOwner, CommitRouter } from "./commit-router.js";
 import { Reader } from "./reader.js";
 import { type CallerRings, ShardClient } from "./shard-client.js";
+import { type ShardStats, shardStats } from "./stats.js";
 
 /** An open store as every thread of the process knows it. Plain data and shared memory: it can be posted. */
 export interface SharedStore {
@@ -31,6 +39,18 @@ export interface SharedStore {
   readonly changes: readonly SharedArrayBuffer[];
   readonly clock: ClockHandle;
 }
+
+/** How far back a store's change log goes. */
+export interface History {
+  /** The oldest versionstamp after which every change is still there; 20 zeros when nothing was trimmed. */
+  readonly oldest: string;
+  /** The last versionstamp that was given out; 20 zeros in a new store. */
+  readonly newest: string;
+  /** Bytes of change records. */
+  readonly bytes: number;
+}
+
+const NO_VERSIONSTAMP = "0".repeat(20);
 
 export interface CallerOptions {
   readonly store: SharedStore;
@@ -85,7 +105,31 @@ export class Caller {
       onActive: () => this.#bell.hold(),
       onIdle: () => this.#bell.release(),
       takeState: () => this.#takeState(),
+      setPreviousWanted: (wanted) => this.control.setPreviousWanted(caller, wanted),
     });
+  }
+
+  /** What the shards do. */
+  shardStats(): ShardStats[] {
+    return shardStats(this.control, this.#stores);
+  }
+
+  /** How far back the change log goes. */
+  history(): History {
+    let oldest = NO_VERSIONSTAMP;
+    let newest = NO_VERSIONSTAMP;
+    let bytes = 0;
+    for (const store of this.#stores) {
+      store.renew();
+      const head = store.head();
+      if (head === undefined) continue;
+      const trimmed = readVersionstamp(head.trimmedThrough, 0);
+      const last = readVersionstamp(head.lastVersionstamp, 0);
+      if (trimmed > oldest) oldest = trimmed;
+      if (last > newest) newest = last;
+      bytes += head.logBytes;
+    }
+    return { oldest, newest, bytes };
   }
 
   /** A shard has a new thread. */
@@ -145,7 +189,11 @@ export class Caller {
     const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
     writeVersionstamp(versionstamp, 0, after.counter, after.order);
     store.renew();
-    return store.readLog(versionstamp, bytesMax).map(({ records }) => records);
+    const trimmedThrough = store.head()?.trimmedThrough;
+    if (trimmedThrough !== undefined && compareVersionstampBytes(versionstamp, 0, trimmedThrough, 0) < 0) {
+      throw new KvHistoryTrimmedError(readVersionstamp(versionstamp, 0), readVersionstamp(trimmedThrough, 0));
+    }
+    return store.readLog(versionstamp, bytesMax);
   }
 }
 

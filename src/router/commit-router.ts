@@ -21,11 +21,13 @@ import {
 import { CALLER_BACKLOG_BYTES_MAX, STALL_MS_MAX } from "../limits.js";
 import type { Control } from "../ring/control.js";
 import { FrameBatch } from "../ring/frame-ring.js";
-import { ROUND_FRAME_BYTES_MAX, type RoundEntry, type RoundRing } from "../ring/round-ring.js";
+import { isLaterRound, ROUND_FRAME_BYTES_MAX, type RoundEntry, type RoundRing } from "../ring/round-ring.js";
 import { encodeCommit, type ShardClient } from "./shard-client.js";
 
-/** Longest time after a shard's death in which a round that another shard decided is still answered. */
-const LATE_ANSWER_MS_MAX = 10_000;
+/** Time between two looks at the commits of a round that lost one of its threads, in milliseconds. */
+const ORPHAN_LOOK_MS = 50;
+/** Looks after the end of the round in which another shard, that decided it, may still answer: a second, as for a slow flush. */
+const LATE_ANSWER_LOOKS = 20;
 
 /** On whose behalf commits are made: they can be given up together when it closes. */
 export type CommitOwner = object;
@@ -140,18 +142,28 @@ export class CommitRouter {
     }
   }
 
-  /** A shard's thread has died. The new one answers for what it had taken; answers to rounds it had decided are lost. */
+  /**
+   * A shard's thread has died. The new one answers for what it had taken from the ring. A round goes on, too, so what becomes of
+   * its commits is open until it has finished: whoever was told "unknown" before, and read, would see them applied after that. When it has
+   * finished they are answered, unless the dead thread had decided it and took the answers with it; also to commits that had nothing
+   * to do with its shard but shared the round.
+   */
   shardRestarted(shard: number): void {
-    for (const pending of this.#pending.values()) {
-      if (((pending.participants >>> shard) & 1) === 0) continue;
-      if (!isMulti(pending.participants) || this.#isWaiting(pending)) continue;
-      this.#giveUp(pending, new KvUnknownOutcomeError(shard));
-      // Another shard may have decided its round and will answer. After this time nobody will, and the room is free again.
-      setTimeout(() => {
-        if (this.#pending.get(pending.requestId) === pending)
-          this.#forget(pending, new KvUnknownOutcomeError(shard));
-      }, LATE_ANSWER_MS_MAX).unref();
-    }
+    const orphans = [...this.#pending.values()].filter(
+      (pending) => isMulti(pending.participants) && !this.#isWaiting(pending),
+    );
+    if (orphans.length === 0) return;
+    const { rounds, control } = this.#options;
+    // Each of them is in the active round, or in the next.
+    const last = (rounds.active + 1) | 0;
+    let looksLeft = LATE_ANSWER_LOOKS;
+    const timer = setInterval(() => {
+      const isOpen = !rounds.isIdle && isLaterRound(last, control.finishedRound);
+      const unanswered = orphans.filter((pending) => this.#pending.get(pending.requestId) === pending);
+      if (unanswered.length > 0 && (isOpen || --looksLeft > 0)) return;
+      clearInterval(timer);
+      for (const pending of unanswered) this.#forget(pending, new KvUnknownOutcomeError(shard));
+    }, ORPHAN_LOOK_MS).unref();
   }
 
   /**
@@ -172,7 +184,8 @@ export class CommitRouter {
       );
     }
     for (const queue of this.#backlogs) {
-      const kept = queue.filter((pending) => !pending.settled);
+      const kept = queue.filter((pending) => this.#pending.has(pending.requestId));
+      for (const pending of queue) if (!kept.includes(pending)) this.#backlogBytes -= pending.bytes;
       queue.length = 0;
       queue.push(...kept);
     }

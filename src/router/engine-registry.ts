@@ -37,7 +37,8 @@ export async function acquireEngine(path: string | null, options: EngineOptions)
     if (found === undefined) return share(name, register(name, path, options));
     if (found.closing === null) {
       checkCompatible(path, found.options, options);
-      return share(name, found);
+      const shared = await share(name, found);
+      return checkFixed(path, shared, options);
     }
     await found.closing;
   }
@@ -70,12 +71,28 @@ async function release(name: string, entry: Registered, engine: Engine): Promise
 function checkCompatible(path: string, open: EngineOptions, asked: EngineOptions): void {
   for (const name of ["durability", "shards", "partitionDepth", "clock", "changeRingBytes"] as const) {
     if (asked[name] === undefined || asked[name] === open[name]) continue;
+    // The first one took what the store has, which is known when it is open.
     if (open[name] === undefined && (name === "shards" || name === "partitionDepth")) continue;
-    throw new KvError(
-      "KV_OPTIONS_CONFLICT",
-      `store ${path} is open in this process with ${name} ${describe(open[name])}, asked ${describe(asked[name])}: use the same, or close it first`,
-    );
+    throw conflict(path, name, open[name], asked[name]);
   }
+}
+
+/** What the store has, and the first one did not ask for. Gives the share back where the second one asked for something else. */
+async function checkFixed(path: string, shared: EngineShare, asked: EngineOptions): Promise<EngineShare> {
+  const { manifest } = shared.engine.caller.shared;
+  for (const name of ["shards", "partitionDepth"] as const) {
+    if (asked[name] === undefined || asked[name] === manifest[name]) continue;
+    await shared.release();
+    throw conflict(path, name, manifest[name], asked[name]);
+  }
+  return shared;
+}
+
+function conflict(path: string, name: string, open: unknown, asked: unknown): KvError {
+  return new KvError(
+    "KV_OPTIONS_CONFLICT",
+    `store ${path} is open in this process with ${name} ${describe(open)}, asked ${describe(asked)}: use the same, or close it first`,
+  );
 }
 
 function describe(value: unknown): string {

@@ -17,6 +17,7 @@ import {
 import { createChangeRing } from "../ring/change-ring.js";
 import { Control, ShardState } from "../ring/control.js";
 import { createRoundMemory } from "../ring/round-ring.js";
+import type { LogBounds } from "../shard/log-trimmer.js";
 import { type ManifestWish, shardDirectory } from "../store/manifest.js";
 import type { Durability } from "../store/shard-store.js";
 import { Caller, handleOf, openStores, type SharedStore } from "./caller.js";
@@ -35,6 +36,8 @@ export interface EngineOptions extends ManifestWish {
   readonly clock: KvClock;
   /** Bytes of each shard's change ring, a power of two. */
   readonly changeRingBytes?: number | undefined;
+  /** Bounds of the change log of the whole store. */
+  readonly history: LogBounds;
   /** Where tests make shard threads die (shard/faults.ts). */
   readonly faults?: SharedArrayBuffer | undefined;
 }
@@ -136,6 +139,7 @@ export class Engine {
         rounds: shared.rounds,
         changes: shared.changes[shard]!,
         clock: shared.clock,
+        log: { bytesMax: options.history.bytesMax / manifest.shards, ageMsMax: options.history.ageMsMax },
         faults: options.faults ?? null,
       })),
       ringsOf,

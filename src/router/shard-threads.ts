@@ -16,6 +16,7 @@ import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { KvShardFailedError } from "../errors.js";
 import { SHARD_RESTART_WINDOW_MS, SHARD_RESTARTS_MAX } from "../limits.js";
+import { ChangeRingWriter } from "../ring/change-ring.js";
 import { type Control, ShardState } from "../ring/control.js";
 import type { RoundRing } from "../ring/round-ring.js";
 import { SequencingLock, shardHolder } from "../ring/sequencing-lock.js";
@@ -128,11 +129,13 @@ class ShardThread {
   }
 
   #onDeath(): void {
-    if (this.#state === "stopped" || this.#state === "failed") return;
+    if (this.#state === "failed") return;
     const { control, rounds, onDeath } = this.#options;
     const { shard } = this.#plan;
     const wasRunning = this.#state === "running";
     control.setState(shard, ShardState.down);
+    // It was asked to stop and died on the way: whoever waits for that has to know.
+    if (this.#state === "stopped") return;
     control.setBusySince(shard, 0);
     SequencingLock.breakFor(control.words, shardHolder(shard));
     rounds.mend();
@@ -140,10 +143,12 @@ class ShardThread {
     if (!wasRunning) return;
     control.raiseIncarnation(shard);
     onDeath(shard);
-    this.#restart();
+    // Not before the pool has forgotten the dead worker: it would be given the task, refuse it, and that would count as a death.
+    queueMicrotask(() => this.#restart());
   }
 
   #restart(): void {
+    if (this.#state === "stopped") return;
     const nowMs = Date.now();
     this.#deathsMs = this.#deathsMs.filter((atMs) => nowMs - atMs < SHARD_RESTART_WINDOW_MS);
     this.#deathsMs.push(nowMs);
@@ -153,7 +158,7 @@ class ShardThread {
     }
     this.start(null).catch((error) => {
       this.#lastError = error;
-      if (this.#state !== "stopped") this.#restart();
+      this.#restart();
     });
   }
 
@@ -164,6 +169,11 @@ class ShardThread {
     const reason = this.#lastError instanceof Error ? this.#lastError.message : String(this.#lastError);
     control.setState(shard, ShardState.failed);
     const roundsGoOn = rounds.loseShard(shard);
+    // What it has committed and not published is in its log. A new writer's epoch sends readers there, before the mark that it left
+    // is taken away: otherwise no watcher would ever hear of anything above it, of any shard.
+    new ChangeRingWriter(this.#plan.changes);
+    control.clearInFlight(shard);
+    control.ringWatchers();
     const text = `its thread died ${this.#deathsMs.length} times in ${SHARD_RESTART_WINDOW_MS} ms, last of: ${reason}`;
     onFailure(new KvShardFailedError(shard, text, { cause: this.#lastError }), roundsGoOn);
   }

@@ -18,6 +18,12 @@ import type { PortMessage } from "../shard/boot.js";
 import type { Caller, SharedStore } from "./caller.js";
 import { type CallerRings, createCallerRings } from "./shard-client.js";
 
+/** What a Kv is told that the engine does not need to know. */
+export interface StoreSettings {
+  readonly valueBytesMax: number;
+  readonly ifChanged: boolean;
+}
+
 /** What another thread needs to join. Post it with its `transfer` list; it serves one thread, once. */
 export interface StoreHandle {
   readonly store: SharedStore;
@@ -27,7 +33,7 @@ export interface StoreHandle {
   readonly shardPorts: readonly MessagePort[];
   /** To the thread that opened the store. */
   readonly ownerPort: MessagePort;
-  readonly valueBytesMax: number;
+  readonly settings: StoreSettings;
   /** The ports in it, which have to be transferred. */
   readonly transfer: readonly MessagePort[];
 }
@@ -62,7 +68,8 @@ export class Sharing {
   }
 
   /** Makes room for one more thread. Throws KvError KV_TOO_MANY_THREADS. */
-  share(valueBytesMax: number): StoreHandle {
+  share({ valueBytesMax, ifChanged }: StoreSettings): StoreHandle {
+    const settings = { valueBytesMax, ifChanged };
     const caller = this.#freeNumber();
     const store = this.#host.shared;
     const rings = createCallerRings(store.manifest.shards);
@@ -79,7 +86,7 @@ export class Sharing {
       rings,
       shardPorts,
       ownerPort,
-      valueBytesMax,
+      settings,
       transfer: [...shardPorts, ownerPort],
     };
   }
@@ -149,6 +156,7 @@ export class Sharing {
     if (!this.#guests.delete(caller)) return;
     SequencingLock.breakFor(control.words, callerHolder(caller));
     control.setWatching(caller, false);
+    control.setPreviousWanted(caller, false);
     control.openCutGate(caller);
     for (let shard = 0; shard < control.shardCount; shard++)
       this.#tellShard(shard, { type: "detach", caller }, []);

@@ -5,6 +5,7 @@ import type { MessagePort } from "node:worker_threads";
 import type { ClockHandle } from "../clock.js";
 import type { RoundMemory } from "../ring/round-ring.js";
 import type { Durability } from "../store/shard-store.js";
+import type { LogBounds } from "./log-trimmer.js";
 
 /** One caller's way to one shard. */
 export interface CallerLink {
@@ -30,6 +31,8 @@ export interface ShardBoot {
   readonly changes: SharedArrayBuffer;
   readonly clock: ClockHandle;
   readonly links: readonly CallerLink[];
+  /** Bounds of this shard's change log. */
+  readonly log: LogBounds;
   /** Where tests make this thread die (faults.ts); `null` outside of tests. */
   readonly faults: SharedArrayBuffer | null;
   /** A round that other shards have committed and this one has not: applied before anything else. */

@@ -52,6 +52,7 @@ export class CallerLinks {
   readonly #shard: number;
   readonly #control: Control;
   readonly #callers = new Map<number, AttachedCaller>();
+  #turn = 0;
 
   constructor(shard: number, control: Control, links: readonly CallerLink[]) {
     this.#shard = shard;
@@ -61,6 +62,13 @@ export class CallerLinks {
 
   get all(): Iterable<AttachedCaller> {
     return this.#callers.values();
+  }
+
+  /** All callers, each time beginning with another one: a batch is bounded, and none of them shall take all of it every time. */
+  inTurn(): AttachedCaller[] {
+    const callers = [...this.#callers.values()];
+    const first = this.#turn++ % Math.max(1, callers.length);
+    return [...callers.slice(first), ...callers.slice(0, first)];
   }
 
   get(caller: number): AttachedCaller | undefined {

@@ -7,7 +7,8 @@
  * Invariants
  * 1. `apply` and `finish` run inside the store's transaction; `publish` after it has committed, and never when it has not.
  * 2. Versionstamps grow from one commit to the next.
- * 3. A log row ends where a commit ends.
+ * 3. A log row ends where a commit ends. Its key is the versionstamp of its last record, not that of a later commit which changed
+ *    nothing here: whoever has read the row up to its last record does not get it again.
  */
 
 import {
@@ -25,17 +26,26 @@ import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js"
 import { LOG_ROW_BYTES_MAX } from "../limits.js";
 import { type ChangeRingWriter, maxRecordBytes } from "../ring/change-ring.js";
 import { RECORD_ALIGNMENT_BYTES } from "../ring/layout.js";
-import type { ShardStore } from "../store/shard-store.js";
+import type { ShardHead, ShardStore } from "../store/shard-store.js";
+import type { StoredValue } from "./combine.js";
 import type { Effect, ExpiredEntry } from "./commit-plan.js";
+import type { LogTrimmer } from "./log-trimmer.js";
 
 const NOTHING = new Uint8Array(0);
 const STUB_BYTES_MAX = 64;
 const INITIAL_BYTES = 256 * 1024;
+/** Where a shard stands that has no history. */
+const NEW_SHARD: ShardHead = {
+  lastVersionstamp: new Uint8Array(VERSIONSTAMP_BYTES),
+  trimmedThrough: new Uint8Array(VERSIONSTAMP_BYTES),
+  logBytes: 0,
+};
 /** A buffer that one large batch has blown up is let go when the next batch is this small. */
 const KEPT_BYTES_MAX = 16 * 1024 * 1024;
 
 export class ChangeBatch {
   readonly #store: ShardStore;
+  readonly #trimmer: LogTrimmer;
   readonly #ringRecordBytesMax: number;
   #bytes = new Uint8Array(INITIAL_BYTES);
   #view = new DataView(this.#bytes.buffer);
@@ -46,15 +56,25 @@ export class ChangeBatch {
   #counter = 0;
   #order = 0;
   #stamped = false;
+  #recordedCounter = 0;
+  #recordedOrder = 0;
+  #nowMs = 0;
+  #changes = 0;
+  /** Bytes that this transaction has added to the log. */
+  #logBytes = 0;
   #earliestDueMs = Number.POSITIVE_INFINITY;
 
-  constructor(store: ShardStore, ringBytes: number) {
+  constructor(store: ShardStore, trimmer: LogTrimmer, ringBytes: number) {
     this.#store = store;
+    this.#trimmer = trimmer;
     this.#ringRecordBytesMax = maxRecordBytes(ringBytes);
   }
 
-  /** Forgets the last transaction. */
-  reset(): void {
+  /** Forgets the last transaction; the next one is of `nowMs`. */
+  reset(nowMs: number): void {
+    this.#nowMs = nowMs;
+    this.#logBytes = 0;
+    this.#changes = 0;
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#allocate(INITIAL_BYTES);
     this.#end = 0;
     this.#rowStart = 0;
@@ -72,9 +92,9 @@ export class ChangeBatch {
     return dueMs;
   }
 
-  /** Whether anything changed since the last reset. */
-  get isEmpty(): boolean {
-    return this.#end === 0;
+  /** Change records since the last reset. */
+  get changeCount(): number {
+    return this.#changes;
   }
 
   /** Applies the effects of one commit. */
@@ -85,11 +105,12 @@ export class ChangeBatch {
 
   /** Removes entries that have expired, under a versionstamp of their own. */
   sweep(expired: readonly ExpiredEntry[], counter: number, order: number): void {
-    expired.forEach(({ key, expiresAtMs }, place) => {
+    expired.forEach(({ key, expiresAtMs, place, previous }) => {
       this.#store.removeEntry(key);
       this.#store.removeExpiry(expiresAtMs, key);
       this.#record({
         ...this.#deletion(counter, order, key, place),
+        ...previousOf(previous),
         cause: ChangeCause.expired,
       });
     });
@@ -104,10 +125,19 @@ export class ChangeBatch {
     if (this.#end - this.#rowStart >= LOG_ROW_BYTES_MAX) this.#endRow();
   }
 
-  /** Writes what is left of the log, and the last versionstamp if one was given out. */
+  /** Writes what is left of the log, trims it, and writes where the shard stands now if anything has moved. */
   finish(): void {
     this.#endRow();
-    if (this.#stamped) this.#store.putLastVersionstamp(this.#lastVersionstamp());
+    const before = this.#store.head() ?? NEW_SHARD;
+    const logBytes = before.logBytes + this.#logBytes;
+    const trimmed = this.#trimmer.rowsToTrim(logBytes, this.#nowMs);
+    if (!this.#stamped && trimmed.length === 0) return;
+    for (const row of trimmed) this.#store.removeLogRow(row);
+    this.#store.putHead({
+      lastVersionstamp: this.#stamped ? versionstampOf(this.#counter, this.#order) : before.lastVersionstamp,
+      trimmedThrough: trimmed.at(-1)?.key.slice(0, VERSIONSTAMP_BYTES) ?? before.trimmedThrough,
+      logBytes: trimmed.reduce((left, { bytes }) => left - bytes, logBytes),
+    });
   }
 
   /** Publishes the records to the ring, those that are too large for it as stubs. */
@@ -127,7 +157,11 @@ export class ChangeBatch {
     if (before !== null && before.expiresAtMs !== 0) this.#store.removeExpiry(before.expiresAtMs, key);
     if (after === null) {
       this.#store.removeEntry(key);
-      this.#record({ ...this.#deletion(counter, order, key, place), isMulti });
+      this.#record({
+        ...this.#deletion(counter, order, key, place),
+        ...previousOf(before?.previous),
+        isMulti,
+      });
       return;
     }
     const { encoding, value, expiresAtMs } = after;
@@ -147,6 +181,7 @@ export class ChangeBatch {
       expiresAtMs,
       key,
       value,
+      ...previousOf(before?.previous),
     });
   }
 
@@ -166,6 +201,7 @@ export class ChangeBatch {
   }
 
   #record(fields: ChangeFields): void {
+    this.#changes++;
     const bytes = changeRecordBytes(fields);
     const padded = align(bytes);
     if (this.#end + padded > this.#bytes.length) this.#grow(this.#end + padded);
@@ -173,18 +209,17 @@ export class ChangeBatch {
     const end = writeChangeRecord(this.#bytes, this.#view, this.#end, fields);
     this.#bytes.fill(0, end, this.#end + padded);
     this.#end += padded;
+    this.#recordedCounter = fields.counter;
+    this.#recordedOrder = fields.order;
   }
 
   #endRow(): void {
     if (this.#end === this.#rowStart) return;
-    this.#store.appendLog(this.#lastVersionstamp(), this.#bytes.subarray(this.#rowStart, this.#end));
+    const last = versionstampOf(this.#recordedCounter, this.#recordedOrder);
+    const row = this.#bytes.subarray(this.#rowStart, this.#end);
+    this.#store.appendLog(last, this.#nowMs, row);
+    this.#logBytes += row.length;
     this.#rowStart = this.#end;
-  }
-
-  #lastVersionstamp(): Uint8Array {
-    const bytes = new Uint8Array(VERSIONSTAMP_BYTES);
-    writeVersionstamp(bytes, 0, this.#counter, this.#order);
-    return bytes;
   }
 
   #grow(bytes: number): void {
@@ -197,6 +232,17 @@ export class ChangeBatch {
     this.#bytes = new Uint8Array(bytes);
     this.#view = new DataView(this.#bytes.buffer);
   }
+}
+
+function versionstampOf(counter: number, order: number): Uint8Array {
+  const bytes = new Uint8Array(VERSIONSTAMP_BYTES);
+  writeVersionstamp(bytes, 0, counter, order);
+  return bytes;
+}
+
+/** The value before a change, where it is known: a field that is there or not. */
+function previousOf(previous: StoredValue | null | undefined): Pick<ChangeFields, "previous"> {
+  return previous === null || previous === undefined ? {} : { previous };
 }
 
 /** What stands in the ring for a record that is too large for it. */

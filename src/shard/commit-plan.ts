@@ -9,10 +9,10 @@
  */
 import { type CommitFields, type MutationFields, MutationType } from "../codec/commit-frame.js";
 import { entryEncoding, entryExpiresAtMs, entryValue, isExpired } from "../codec/entry.js";
-import { appendVersionstampPart } from "../codec/key.js";
-import type { FailedCheckFields } from "../codec/reply-frame.js";
+import { appendVersionstampPart, compareBytes } from "../codec/key.js";
+import { type FailedCheckFields, type Reply, ReplyStatus } from "../codec/reply-frame.js";
 import { Encoding } from "../codec/value.js";
-import { readCounter, readOrder, VERSIONSTAMP_BYTES } from "../codec/versionstamp.js";
+import { readCounter, readOrder, VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
 import { combine, MutationRefusal, type StoredValue } from "./combine.js";
 
 /** Bytes of the entry under a key of a shard; borrowed until the next read. */
@@ -30,10 +30,22 @@ export interface PlanContext {
   readonly onlyShard?: number;
   /** The checks are known to hold. */
   readonly checked?: boolean;
+  /** Whether effects carry the values that were there before. Default: false. */
+  readonly withPrevious?: boolean;
 }
 
 export interface NewValue extends StoredValue {
   readonly expiresAtMs: number;
+}
+
+/** The entry that stood under a key before a commit. */
+export interface Before {
+  /** When it would have expired; 0: never. */
+  readonly expiresAtMs: number;
+  /** Its versionstamp, 10 private bytes. */
+  readonly versionstamp: Uint8Array;
+  /** Its value, where somebody wants to know; else `null`. */
+  readonly previous: StoredValue | null;
 }
 
 /** What a commit does to one key. At least one of `before` and `after` is not `null`. */
@@ -42,8 +54,8 @@ export interface Effect {
   readonly key: Uint8Array;
   /** Index of the last mutation of the key: the change's place within its commit. */
   readonly place: number;
-  /** When the entry that was there would have expired (0: never); `null` when there was none. */
-  readonly before: { readonly expiresAtMs: number } | null;
+  /** The entry that was there; `null` when there was none. */
+  readonly before: Before | null;
   /** What is there now; `null` when it is deleted. */
   readonly after: NewValue | null;
 }
@@ -53,6 +65,10 @@ export interface ExpiredEntry {
   readonly shard: number;
   readonly key: Uint8Array;
   readonly expiresAtMs: number;
+  /** Its place among the changes of its versionstamp, over all shards. */
+  readonly place: number;
+  /** Its value, where somebody wants to know; else `null`. */
+  readonly previous: StoredValue | null;
 }
 
 export type Plan =
@@ -60,6 +76,8 @@ export type Plan =
       readonly verdict: "apply";
       readonly expired: readonly ExpiredEntry[];
       readonly effects: readonly Effect[];
+      /** Where the only mutation is an `ifChanged` that found what it would have set: the versionstamp of that entry. */
+      readonly unchanged: Uint8Array | null;
     }
   | { readonly verdict: "refuse"; readonly failedChecks: readonly FailedCheckFields[] }
   | { readonly verdict: "misuse"; readonly message: string };
@@ -68,9 +86,11 @@ export type Plan =
 interface Draft {
   readonly shard: number;
   readonly key: Uint8Array;
-  readonly before: { readonly expiresAtMs: number } | null;
+  readonly before: Before | null;
   place: number;
   value: NewValue | null;
+  /** Whether any mutation did something. */
+  isTouched: boolean;
 }
 
 /** Plans a commit. Bytes in the plan are private or belong to the commit's own frame. */
@@ -85,12 +105,32 @@ export function planCommit(commit: CommitFields, context: PlanContext): Plan {
     return {
       verdict: "apply",
       expired,
-      effects: inOrder(drafts.filter((draft) => draft.before || draft.value).map(effectOf)),
+      effects: inOrder(
+        drafts.filter((draft) => draft.isTouched && (draft.before || draft.value)).map(effectOf),
+      ),
+      unchanged: loneUnchanged(commit, drafts),
     };
   } catch (error) {
     if (error instanceof MutationRefusal) return { verdict: "misuse", message: error.message };
     throw error;
   }
+}
+
+/** The answer to a commit that was applied. One that left everything as it was has the versionstamp of what is there. */
+export function committedReply(
+  plan: Extract<Plan, { verdict: "apply" }>,
+  counter: number,
+  order: number,
+): Reply {
+  const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
+  writeVersionstamp(versionstamp, 0, counter, order);
+  const changed = plan.effects.length > 0;
+  return { status: ReplyStatus.committed, versionstamp: plan.unchanged ?? versionstamp, changed };
+}
+
+function loneUnchanged(commit: CommitFields, drafts: readonly Draft[]): Uint8Array | null {
+  const isLone = commit.mutations.length === 1 && drafts.length === 1 && !drafts[0]!.isTouched;
+  return isLone ? (drafts[0]!.before?.versionstamp ?? null) : null;
 }
 
 /** The key of a mutation that asks for the commit's versionstamp behind its key. */
@@ -119,7 +159,7 @@ function failingChecks(commit: CommitFields, context: PlanContext): FailedCheckF
         : readCounter(live, STAMP_OFFSET) === expected.counter &&
           readOrder(live, STAMP_OFFSET) === expected.order;
     if (holds) return;
-    const actual = live && live.slice(STAMP_OFFSET, STAMP_OFFSET + VERSIONSTAMP_BYTES);
+    const actual = live?.slice(STAMP_OFFSET, STAMP_OFFSET + VERSIONSTAMP_BYTES) ?? null;
     failed.push({ index, actual });
   });
   return failed;
@@ -142,11 +182,12 @@ function draftAll(
     const name = byKey && Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1");
     let draft = byKey?.get(name!);
     if (draft === undefined) {
-      const started = startDraft(shard, key, mutation, context, expired);
-      draft = started;
+      draft = startDraft({ shard, key, place }, mutation, context, expired);
       drafts.push(draft);
       byKey?.set(name!, draft);
     }
+    if (mutation.ifChanged === true && isSame(draft.value, mutation)) return;
+    draft.isTouched = true;
     draft.place = place;
     draft.value = mutate(draft.value, mutation);
   });
@@ -154,30 +195,42 @@ function draftAll(
 }
 
 function startDraft(
-  shard: number,
-  key: Uint8Array,
+  target: { readonly shard: number; readonly key: Uint8Array; readonly place: number },
   mutation: MutationFields,
   context: PlanContext,
   expired: ExpiredEntry[],
 ): Draft {
-  const entry = context.read(shard, key);
-  if (entry === undefined) return { shard, key, before: null, place: 0, value: null };
+  const entry = context.read(target.shard, target.key);
+  if (entry === undefined) return { ...target, before: null, value: null, isTouched: false };
   const expiresAtMs = entryExpiresAtMs(entry);
-  if (isExpired(entry, context.nowMs)) {
-    expired.push({ shard, key, expiresAtMs });
-    return { shard, key, before: null, place: 0, value: null };
+  const isLive = !isExpired(entry, context.nowMs);
+  const isRead = context.withPrevious === true || (isLive && needsValue(mutation));
+  const stored = isRead ? { encoding: entryEncoding(entry), value: entryValue(entry).slice() } : null;
+  const previous = context.withPrevious === true ? stored : null;
+  if (!isLive) {
+    expired.push({ ...target, expiresAtMs, previous });
+    return { ...target, before: null, value: null, isTouched: false };
   }
-  const value = needsValue(mutation)
-    ? { encoding: entryEncoding(entry), value: entryValue(entry).slice(), expiresAtMs }
-    : { encoding: 0, value: NOTHING, expiresAtMs };
-  return { shard, key, before: { expiresAtMs }, place: 0, value };
+  const versionstamp = entry.slice(STAMP_OFFSET, STAMP_OFFSET + VERSIONSTAMP_BYTES);
+  const value = { ...(stored ?? UNREAD), expiresAtMs };
+  return { ...target, before: { expiresAtMs, versionstamp, previous }, value, isTouched: false };
 }
 
-const NOTHING = new Uint8Array(0);
+/** Stands for a value that no mutation looks at. */
+const UNREAD: StoredValue = { encoding: 0, value: new Uint8Array(0) };
 
-/** Whether the first mutation of a key looks at the value that is there: setting and deleting do not. */
+/** Whether the first mutation of a key looks at the value that is there. */
 function needsValue(mutation: MutationFields): boolean {
-  return mutation.type !== MutationType.SET && mutation.type !== MutationType.DELETE;
+  return (
+    (mutation.type !== MutationType.SET && mutation.type !== MutationType.DELETE) ||
+    mutation.ifChanged === true
+  );
+}
+
+/** Whether a set would leave everything as it is. A time to live always begins anew, so an entry with one is never the same. */
+function isSame(before: NewValue | null, mutation: MutationFields): boolean {
+  if (before === null || before.expiresAtMs !== 0 || mutation.expiresAtMs !== 0) return false;
+  return before.encoding === mutation.encoding && compareBytes(before.value, mutation.value) === 0;
 }
 
 function mutate(before: NewValue | null, mutation: MutationFields): NewValue | null {

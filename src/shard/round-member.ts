@@ -160,7 +160,7 @@ export class RoundMember {
   #apply(round: DecidedRound): void {
     const { control, shard, store } = this.#writer;
     control.setRoundEntered(shard, round.round);
-    this.#writer.commit((batch) => {
+    this.#writer.commit(round.commits.length, (batch) => {
       for (const decided of round.commits) this.#applyCommit(round, commitOf(decided), decided.index, batch);
       store.putRound(round.round, encodeRedo(round));
     });
@@ -176,6 +176,7 @@ export class RoundMember {
       versionstamp: () => formatVersionstamp(round.counter, order),
       shardOf: (key) => this.#shardOf(key),
       onlyShard: shard,
+      withPrevious: this.#writer.control.previousWanted,
       checked: true,
     });
     if (plan.verdict !== "apply")

@@ -11,9 +11,9 @@
 import type { CommitFields } from "../codec/commit-frame.js";
 import { encodeEntry } from "../codec/entry.js";
 import { type Reply, ReplyStatus } from "../codec/reply-frame.js";
-import { formatVersionstamp, VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
+import { formatVersionstamp } from "../codec/versionstamp.js";
 import { Verdict } from "../ring/round-ring.js";
-import { type Effect, type EntryReader, planCommit } from "./commit-plan.js";
+import { committedReply, type Effect, type EntryReader, planCommit } from "./commit-plan.js";
 
 /** Order of the commit with `index` in its round. The order below belongs to the expired entries that it sweeps. */
 export function roundOrder(index: number): number {
@@ -51,9 +51,7 @@ export function decideRound(facts: RoundFacts): RoundDecision {
     if (plan.verdict === "misuse") return { status: ReplyStatus.misuse, message: plan.message };
     overlay.apply(plan.effects, facts.counter, order);
     verdicts[index] = Verdict.apply;
-    const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
-    writeVersionstamp(versionstamp, 0, facts.counter, order);
-    return { status: ReplyStatus.committed, versionstamp };
+    return committedReply(plan, facts.counter, order);
   });
   return { verdicts, replies };
 }

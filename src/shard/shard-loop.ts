@@ -64,7 +64,14 @@ export class ShardLoop {
         await yieldToEventLoop();
       if (!worked && !control.stopping) control.sleep(shard, doorbell, this.#sleepMs());
     }
+    await this.#flushRest();
+  }
+
+  /** Where commits do not flush themselves, the last ones are flushed before the shard says that it has stopped. */
+  async #flushRest(): Promise<void> {
     await this.#flushing;
+    const hasRest = this.#writer.takeUnflushed() || this.#flushDueMs !== Number.POSITIVE_INFINITY;
+    if (hasRest && this.#flushIntervalMs !== Number.POSITIVE_INFINITY) await this.#writer.store.flush();
   }
 
   #turn(): boolean {
@@ -73,6 +80,7 @@ export class ShardLoop {
     worked = this.#singles.run() || worked;
     this.#sweeper.notice();
     worked = this.#sweeper.tick(this.#writer.clock.nowMs()) || worked;
+    if (!worked) worked = this.#writer.tickTrim(this.#writer.clock.nowMs());
     this.#tickFlush(Date.now());
     return worked;
   }

@@ -16,6 +16,7 @@ import { capacityOf } from "../ring/ring-memory.js";
 import type { ShardStore } from "../store/shard-store.js";
 import { ChangeBatch } from "./change-batch.js";
 import { FaultPoint, type Faults } from "./faults.js";
+import { type LogBounds, LogTrimmer } from "./log-trimmer.js";
 
 /** The transaction failed, and changed nothing. The cause says why. */
 export class TransactionFailure extends Error {
@@ -26,6 +27,7 @@ export class TransactionFailure extends Error {
 
 export class ShardWriter {
   readonly batch: ChangeBatch;
+  readonly #trimmer: LogTrimmer;
   readonly #ring: ChangeRingWriter;
   #unflushed = false;
 
@@ -36,8 +38,10 @@ export class ShardWriter {
     readonly clock: KvClock,
     changes: SharedArrayBuffer,
     readonly faults: Faults,
+    bounds: LogBounds,
   ) {
-    this.batch = new ChangeBatch(store, capacityOf(changes));
+    this.#trimmer = new LogTrimmer(store, bounds);
+    this.batch = new ChangeBatch(store, this.#trimmer, capacityOf(changes));
     this.#ring = new ChangeRingWriter(changes);
   }
 
@@ -52,12 +56,13 @@ export class ShardWriter {
    * Runs `write` in one transaction, commits it, and publishes what it put into the batch. The caller has set, or lets `write` set, the
    * in-flight mark.
    *
+   * @param requests How many requests it executes.
    * @throws TransactionFailure: nothing has changed, nothing was published. Anything else came after the commit, and the thread
    * must die of it: another one then takes what was committed from the log.
    */
-  commit(write: (batch: ChangeBatch) => void): void {
+  commit(requests: number, write: (batch: ChangeBatch) => void): void {
     const { batch, control, shard, store } = this;
-    batch.reset();
+    batch.reset(this.clock.nowMs());
     control.passCutGate(CUT_PAUSE_MS_MAX);
     this.#enter();
     try {
@@ -75,8 +80,16 @@ export class ShardWriter {
     this.#unflushed = true;
     control.raiseCommits(shard);
     this.faults.visit(FaultPoint.committed);
+    control.addDone(shard, requests, batch.changeCount);
     batch.publish(this.#ring);
     this.#liftMark();
+  }
+
+  /** Trims the log when nothing else writes. Says whether there was anything to trim. */
+  tickTrim(nowMs: number): boolean {
+    if (!this.#trimmer.isDue(nowMs)) return false;
+    this.commit(0, () => {});
+    return true;
   }
 
   /** The watermark may move now, with or without changes of this shard: whoever waits for it hears. */

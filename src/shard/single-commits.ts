@@ -13,12 +13,12 @@ import { type CommitFields, type MutationFields, readCommitFrame } from "../code
 import { partitionOf } from "../codec/key.js";
 import { type Reply, ReplyStatus, readRequestId } from "../codec/reply-frame.js";
 import { REQUEST_HEADER_BYTES, RequestKind, readRequestKind } from "../codec/request-frame.js";
-import { formatVersionstamp, VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
+import { formatVersionstamp } from "../codec/versionstamp.js";
 import { BATCH_BYTES_MAX, BATCH_COMMITS_MAX } from "../limits.js";
 import { FrameBatch } from "../ring/frame-ring.js";
 import type { AttachedCaller, CallerLinks } from "./caller-links.js";
 import type { ChangeBatch } from "./change-batch.js";
-import { planCommit, resolveKey } from "./commit-plan.js";
+import { committedReply, planCommit, resolveKey } from "./commit-plan.js";
 import { FaultPoint } from "./faults.js";
 import { type ShardWriter, TransactionFailure } from "./shard-writer.js";
 
@@ -57,7 +57,7 @@ export class SingleCommits {
     if (requests.length === 0) return false;
     this.#writer.faults.visit(FaultPoint.taken);
     try {
-      this.#writer.commit((batch) => this.#execute(requests, batch));
+      this.#writer.commit(requests.length, (batch) => this.#execute(requests, batch));
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
       const message = `the commit failed and changed nothing: ${error.message}`;
@@ -73,7 +73,7 @@ export class SingleCommits {
   #drain(): Request[] {
     const requests: Request[] = [];
     this.#frames.reset();
-    for (const caller of this.#links.all) {
+    for (const caller of this.#links.inTurn()) {
       const first = this.#frames.count;
       const bytesLeft = BATCH_BYTES_MAX - this.#frames.usedBytes;
       const framesLeft = BATCH_COMMITS_MAX - first;
@@ -121,14 +121,13 @@ export class SingleCommits {
       nowMs,
       versionstamp: () => formatVersionstamp(counter, order),
       shardOf: () => shard,
+      withPrevious: this.#writer.control.previousWanted,
     });
     if (plan.verdict === "refuse") return { status: ReplyStatus.refused, failedChecks: plan.failedChecks };
     if (plan.verdict === "misuse") return { status: ReplyStatus.misuse, message: plan.message };
     if (plan.expired.length > 0) batch.sweep(plan.expired, counter, order - 1);
     batch.apply(plan.effects, counter, order, false);
-    const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
-    writeVersionstamp(versionstamp, 0, counter, order);
-    return { status: ReplyStatus.committed, versionstamp };
+    return committedReply(plan, counter, order);
   }
 
   /**

@@ -57,6 +57,7 @@ function assemble(
     clockFrom(boot.clock),
     boot.changes,
     new Faults(boot.faults, boot.shard),
+    boot.log,
   );
   const ring = new RoundRing(control, boot.rounds, shardHolder(boot.shard));
   const rounds = new RoundMember(writer, ring, links, siblings, boot.partitionDepth);

@@ -2,8 +2,10 @@
  * Owns the removal of expired entries: when the next one is due, and the transaction that removes it, which watchers hear.
  * Shard thread only. An expired entry is invisible to readers whether it is swept or not.
  */
+import { entryEncoding, entryValue } from "../codec/entry.js";
 import { SWEEP_ENTRIES_MAX } from "../limits.js";
 import type { ChangeBatch } from "./change-batch.js";
+import type { StoredValue } from "./combine.js";
 import { type ShardWriter, TransactionFailure } from "./shard-writer.js";
 
 /** After a sweep that failed (a full disk, say) the next try comes this much later. */
@@ -33,7 +35,7 @@ export class Sweeper {
     if (nowMs < this.#dueMs) return false;
     let nextDueMs = Number.POSITIVE_INFINITY;
     try {
-      this.#writer.commit((batch) => {
+      this.#writer.commit(0, (batch) => {
         this.#sweep(batch, nowMs);
         nextDueMs = this.#writer.store.firstDueMs();
       });
@@ -50,13 +52,22 @@ export class Sweeper {
     return true;
   }
 
+  #previous(key: Uint8Array): StoredValue | null {
+    const entry = this.#writer.control.previousWanted ? this.#writer.store.readEntry(key) : undefined;
+    return entry === undefined ? null : { encoding: entryEncoding(entry), value: entryValue(entry).slice() };
+  }
+
   #sweep(batch: ChangeBatch, nowMs: number): void {
     const { control, shard, store } = this.#writer;
     const due = store.dueKeys(nowMs, SWEEP_ENTRIES_MAX);
     if (due.length === 0) return;
     const counter = control.takeCounter(shard);
     due.forEach(({ dueMs, key }, order) => {
-      batch.sweep([{ shard, key, expiresAtMs: dueMs }], counter, order);
+      batch.sweep(
+        [{ shard, key, expiresAtMs: dueMs, place: 0, previous: this.#previous(key) }],
+        counter,
+        order,
+      );
     });
   }
 }

@@ -2,8 +2,9 @@
  * Owns one shard's LMDB environment, as one thread sees it: its tables, its read snapshot, its write transaction.
  * The shard's own thread writes; any thread reads. This folder alone imports `lmdb`.
  *
- * Tables: `entries` key → entry (codec/entry.ts) · `log` last versionstamp of the row → change records of whole commits ·
- * `expiry` due time (f64, big-endian) + key → nothing · `meta` name → bytes.
+ * Tables: `entries` key → entry (codec/entry.ts) · `log` last versionstamp of the row, when it was written (f64 ms), its bytes (u32), all
+ * big-endian → change records of whole commits · `expiry` due time (f64, big-endian) + key → nothing · `meta` name → bytes.
+ * A log row's time and size stand in its key so that trimming reads no records.
  *
  * Invariants
  * 1. Bytes that a read returns are borrowed until the next call on this store, unless it says otherwise.
@@ -70,16 +71,26 @@ const SYNC_COMMIT = 2;
 
 /** Names in the `meta` table. */
 const META = {
-  lastVersionstamp: Buffer.from("lastVersionstamp"),
+  head: Buffer.from("head"),
   round: Buffer.from("round"),
   redo: Buffer.from("redo"),
 } as const;
 
-/** A change log row: the concatenated records of whole commits. */
-export interface LogRow {
-  /** The last versionstamp in it, 10 bytes. */
-  readonly last: Uint8Array;
-  readonly records: Uint8Array;
+/** What a log row's key says of it. */
+export interface LogRowHead {
+  readonly key: Uint8Array;
+  readonly writtenAtMs: number;
+  readonly bytes: number;
+}
+
+/** Where a shard stands. */
+export interface ShardHead {
+  /** The last versionstamp that it has used, 10 private bytes. */
+  readonly lastVersionstamp: Uint8Array;
+  /** The last versionstamp of its log that has been trimmed away, 10 private bytes; zero when none has. */
+  readonly trimmedThrough: Uint8Array;
+  /** Bytes of records in its log. */
+  readonly logBytes: number;
 }
 
 export class ShardStore {
@@ -191,35 +202,74 @@ export class ShardStore {
 
   // ── the change log ───────────────────────────────────────────────────────────────────────────────
 
-  appendLog(lastVersionstamp: Uint8Array, records: Uint8Array): void {
-    this.#log.put(lastVersionstamp, records);
+  /** Appends a row whose last versionstamp is `last` (10 bytes). */
+  appendLog(last: Uint8Array, writtenAtMs: number, records: Uint8Array): void {
+    const key = new Uint8Array(LOG_KEY_BYTES);
+    key.set(last);
+    const view = new DataView(key.buffer);
+    view.setFloat64(VERSIONSTAMP_BYTES, writtenAtMs);
+    view.setUint32(VERSIONSTAMP_BYTES + 8, records.length);
+    this.#log.put(key, records);
   }
 
   /**
    * Rows whose last versionstamp is above `after` (10 bytes), in order: at least one if there is any, and no more than fit
    * into `bytesMax` together. Bytes are private.
    */
-  readLog(after: Uint8Array, bytesMax: number): LogRow[] {
-    const rows: LogRow[] = [];
+  readLog(after: Uint8Array, bytesMax: number): Uint8Array[] {
+    const start = new Uint8Array(LOG_KEY_BYTES + 1).fill(0xff);
+    start.set(after);
+    const rows: Uint8Array[] = [];
     let bytes = 0;
-    for (const { key, value } of this.#log.getRange({ start: after, exclusiveStart: true })) {
+    for (const { value } of this.#log.getRange({ start })) {
       if (rows.length > 0 && bytes + value.length > bytesMax) break;
-      rows.push({ last: key, records: plain(value) });
+      rows.push(plain(value));
       bytes += value.length;
       if (bytes >= bytesMax) break;
     }
     return rows;
   }
 
+  /** The oldest rows of the log, at most `limit`. */
+  oldestLogRows(limit: number): LogRowHead[] {
+    const heads: LogRowHead[] = [];
+    for (const key of this.#log.getKeys({ start: EMPTY_START, limit })) {
+      const view = new DataView(key.buffer, key.byteOffset, key.length);
+      const writtenAtMs = view.getFloat64(VERSIONSTAMP_BYTES);
+      heads.push({ key: key.slice(), writtenAtMs, bytes: view.getUint32(VERSIONSTAMP_BYTES + 8) });
+    }
+    return heads;
+  }
+
+  removeLogRow(row: LogRowHead): void {
+    this.#log.remove(row.key);
+  }
+
   // ── meta ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Where the shard stands; `undefined` in a new one. */
+  head(snapshot?: HeldSnapshot): ShardHead | undefined {
+    const found = this.#meta.getBinary(META.head, snapshot && { transaction: snapshot });
+    if (found === undefined) return undefined;
+    const bytes = plain(found);
+    return {
+      lastVersionstamp: bytes.slice(0, VERSIONSTAMP_BYTES),
+      trimmedThrough: bytes.slice(VERSIONSTAMP_BYTES, 2 * VERSIONSTAMP_BYTES),
+      logBytes: new DataView(bytes.buffer, bytes.byteOffset).getFloat64(2 * VERSIONSTAMP_BYTES),
+    };
+  }
+
+  putHead(head: ShardHead): void {
+    const bytes = new Uint8Array(2 * VERSIONSTAMP_BYTES + 8);
+    bytes.set(head.lastVersionstamp);
+    bytes.set(head.trimmedThrough, VERSIONSTAMP_BYTES);
+    new DataView(bytes.buffer).setFloat64(2 * VERSIONSTAMP_BYTES, head.logBytes);
+    this.#meta.put(META.head, bytes);
+  }
 
   /** The last versionstamp that this shard has used, 10 private bytes; `undefined` in a new shard. */
   lastVersionstamp(snapshot?: HeldSnapshot): Uint8Array | undefined {
-    return this.#meta.getBinary(META.lastVersionstamp, snapshot && { transaction: snapshot });
-  }
-
-  putLastVersionstamp(versionstamp: Uint8Array): void {
-    this.#meta.put(META.lastVersionstamp, versionstamp);
+    return this.head(snapshot)?.lastVersionstamp;
   }
 
   /** The last round that this shard has taken part in and committed, 0 when none. */
@@ -265,6 +315,10 @@ export class ShardStore {
     return this.#environment.close();
   }
 }
+
+/** Bytes of a versionstamp, which the store sorts by and does not read. */
+const VERSIONSTAMP_BYTES = 10;
+const LOG_KEY_BYTES = VERSIONSTAMP_BYTES + 12;
 
 const EMPTY_START = Uint8Array.of(0);
 

@@ -54,8 +54,8 @@ export interface DispatcherOptions {
   readonly onIdle: () => void;
   /** Holds a cut of the whole store: what feeds begin with that ask for the state. */
   readonly takeState: () => Promise<StateSnapshot>;
-  /** Whether shards record the value before each change for this thread. Default: nobody is told. */
-  readonly setPreviousWanted?: (wanted: boolean) => void;
+  /** Whether shards record the value before each change for this thread. */
+  readonly setPreviousWanted: (wanted: boolean) => void;
 }
 
 /** Who is offered commits. Its methods run inside the dispatcher's: they must not throw, wait, or call anybody's code. */
@@ -221,10 +221,10 @@ export class Dispatcher implements CommitSource {
   }
 
   wantPrevious(): () => void {
-    if (++this.#previousWantedCount === 1) this.#options.setPreviousWanted?.(true);
+    if (++this.#previousWantedCount === 1) this.#options.setPreviousWanted(true);
     let isWanted = true;
     return () => {
-      if (isWanted && --this.#previousWantedCount === 0) this.#options.setPreviousWanted?.(false);
+      if (isWanted && --this.#previousWantedCount === 0) this.#options.setPreviousWanted(false);
       isWanted = false;
     };
   }

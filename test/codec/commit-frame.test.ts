@@ -109,7 +109,7 @@ describe("commit frames", () => {
     ["an encoding of 4", 9, 4],
     ["a u64 without bytes", 9, 2],
     ["a shard of 31", 10, 31],
-    ["a key kind of 2", 11, 2],
+    ["flags of 4", 11, 4],
     ["a key too long", 12, 4],
     ["a key too short", 12, 2],
     ["a total too large", 0, 0x1e],

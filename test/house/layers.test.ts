@@ -44,7 +44,9 @@ function folderOf(file: string): string {
 
 function importsOf(file: string): Import[] {
   const text = readFileSync(file, "utf8");
-  const specifiers = [...text.matchAll(/(?:^|\n)(?:import|export)\s[^;]*?from\s+"([^"]+)"/g)].map((match) => match[1]!);
+  const specifiers = [...text.matchAll(/(?:^|\n)(?:import|export)\s[^;]*?from\s+"([^"]+)"/g)].map(
+    (match) => match[1]!,
+  );
   return specifiers.map((specifier) => ({
     file: relative(ROOT, file),
     folder: folderOf(file),
@@ -79,7 +81,8 @@ describe("the layers", () => {
 
   it("has no circles", () => {
     for (const [folder, { below }] of table) {
-      for (const lower of below) expect(table.get(lower)?.below ?? [], `${folder} and ${lower}`).not.toContain(folder);
+      for (const lower of below)
+        expect(table.get(lower)?.below ?? [], `${folder} and ${lower}`).not.toContain(folder);
     }
   });
 });

@@ -2,7 +2,15 @@
  * The package as a stranger gets it: packed, installed into an empty project, used by its name and its types.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -26,10 +34,14 @@ describe("the package", () => {
 
   beforeAll(() => {
     project = mkdtempSync(join(tmpdir(), "belfry-package-"));
-    const packed = execFileSync("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", project], {
-      cwd: ROOT,
-      encoding: "utf8",
-    });
+    const packed = execFileSync(
+      "npm",
+      ["pack", "--ignore-scripts", "--silent", "--pack-destination", project],
+      {
+        cwd: ROOT,
+        encoding: "utf8",
+      },
+    );
     writeFileSync(join(project, "package.json"), JSON.stringify({ type: "module", private: true }));
     const tarball = join(project, packed.trim().split("\n").at(-1)!);
     execFileSync("npm", ["install", "--no-audit", "--no-fund", "--silent", tarball], { cwd: project });
@@ -49,9 +61,16 @@ describe("the package", () => {
     mkdirSync(types, { recursive: true });
     symlinkSync(join(ROOT, "node_modules", "@types", "node"), join(types, "node"));
     symlinkSync(join(ROOT, "node_modules", "undici-types"), join(project, "node_modules", "undici-types"));
-    const options = "--strict --target ES2022 --module NodeNext --lib ES2023,ESNext.Disposable --types node".split(" ");
-    execFileSync(join(ROOT, "node_modules", ".bin", "tsc"), [...options, "main.ts"], { cwd: project, encoding: "utf8" });
-    const output = execFileSync(process.execPath, ["main.js", join(project, "data")], { cwd: project, encoding: "utf8" });
+    const options =
+      "--strict --target ES2022 --module NodeNext --lib ES2023,ESNext.Disposable --types node".split(" ");
+    execFileSync(join(ROOT, "node_modules", ".bin", "tsc"), [...options, "main.ts"], {
+      cwd: project,
+      encoding: "utf8",
+    });
+    const output = execFileSync(process.execPath, ["main.js", join(project, "data")], {
+      cwd: project,
+      encoding: "utf8",
+    });
     expect(output.trim()).toBe("Ada 1n rung");
     expect(readdirSync(join(project, "data")).sort()).toEqual(["manifest.json", "shard-000", "shard-001"]);
   }, 60_000);
