@@ -19,7 +19,8 @@ export { attachKv, type KvHandle } from "./kv/share.js";
 export type { History } from "./router/caller.js";
 export type { ShardStats } from "./router/stats.js";
 export type { Durability } from "./store/shard-store.js";
-export { ChangeFeed, type FeedState, type FeedStats } from "./watch/change-feed.js";
+export { ChangeFeed } from "./watch/change-feed.js";
+export type { FeedState, FeedStats } from "./watch/feed-stats.js";
 export {
   anyPart,
   type ChangeSelector,

@@ -14,6 +14,7 @@ import type { StoreHandle, StoreSettings } from "../router/sharing.js";
 import type { ShardStats } from "../router/stats.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
 import { DispatcherScope } from "../watch/dispatcher-scope.js";
+import type { FeedStats } from "../watch/feed-stats.js";
 import type {
   ChangeSelector,
   ChangesOptions,
@@ -61,6 +62,10 @@ export interface KvStats {
   readonly pendingCommits: number;
   /** Snapshots of this Kv that are open and pin pages. */
   readonly openSnapshots: number;
+  /** Each open change feed of this Kv, in the order in which they were opened. */
+  readonly feeds: readonly FeedStats[];
+  /** Open `watch(keys)` streams of this Kv. */
+  readonly watches: number;
 }
 
 /** What a Kv is made of besides its thread's way to the shards. */
@@ -271,13 +276,15 @@ export class Kv {
     return this.#options.share(this.#options);
   }
 
-  /** What the shards, and this thread's calls, are doing. Cheap: it asks no thread. */
+  /** What the shards, this thread's calls and this Kv's feeds are doing. It asks no thread; its cost grows with the number of feeds. */
   stats(): KvStats {
     this.#checkOpen();
     return {
       shards: this.#caller.shardStats(),
       pendingCommits: this.#caller.router.pendingCount,
       openSnapshots: this.#snapshots.size,
+      feeds: this.#scope.feedStats(),
+      watches: this.#scope.watchCount,
     };
   }
 

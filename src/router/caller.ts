@@ -19,8 +19,9 @@ import { callerHolder } from "../ring/sequencing-lock.js";
 import type { Manifest } from "../store/manifest.js";
 import { type Durability, ShardStore } from "../store/shard-store.js";
 import { Dispatcher } from "../watch/dispatcher.js";
-import type { Stamp } from "../watch/stamp.js";
+import { FIRST_STAMP, type Stamp } from "../watch/stamp.js";
 import type { StateSnapshot } from "../watch/state-snapshot.js";
+import { publishShardRestart } from "../watch/watch-diagnostics.js";
 import { Bell } from "./bell.js";
 import { type CommitOwner, CommitRouter } from "./commit-router.js";
 import { Reader } from "./reader.js";
@@ -134,6 +135,7 @@ export class Caller {
 
   /** A shard has a new thread. */
   shardRestarted(shard: number): void {
+    publishShardRestart({ shard, restarts: this.control.incarnation(shard) });
     this.dispatcher.restart(shard);
     this.router.shardRestarted(shard);
   }
@@ -199,7 +201,7 @@ export class Caller {
 
 /** A new shard has none: nothing is at or below the first stamp. */
 function stampOfBytes(versionstamp: Uint8Array | undefined): Stamp {
-  if (versionstamp === undefined) return { counter: 0, order: 0 };
+  if (versionstamp === undefined) return FIRST_STAMP;
   return { counter: readCounter(versionstamp, 0), order: readOrder(versionstamp, 0) };
 }
 

@@ -16,6 +16,10 @@
  * is offered every commit above D. That is what `live` means. One thing is to be waited for: a subscription is offered only commits that
  * begin after it, so a feed that reads the log before D has come to that line (`after`) waits until it has.
  *
+ * In each shard's order the same holds with a line for each shard: `ahead` is the last commit of each that was taken. When the feed falls
+ * behind, the log is read from D on, of each shard from `ahead` on; when it has met D, what the dispatcher has shown ahead of D meanwhile is
+ * offered once more.
+ *
  * Invariants:
  * 1. The consumer gets every wanted commit after the feed's start, once, in order, the changes of a commit one after the other; what a
  *    policy drops is announced in its place, but for superseded changes with `latest`.
@@ -33,6 +37,7 @@ import { encodeSelectors } from "./change-selectors.js";
 import { CommittedChange } from "./committed-change.js";
 import type { CommitListener, CommitSource, Subscription } from "./dispatcher.js";
 import { type BufferItem, FeedBuffer } from "./feed-buffer.js";
+import type { FeedState, FeedStats } from "./feed-stats.js";
 import { type InitialChange, InitialRead } from "./initial-read.js";
 import type {
   ChangeSelector,
@@ -53,11 +58,16 @@ import {
   WHOLE_COMMIT,
 } from "./position.js";
 import { RecordFilter } from "./record-filter.js";
-import { compareStamps, lastStampBelow, laterStamp, type Stamp, stampBefore, stampOf } from "./stamp.js";
+import {
+  compareStamps,
+  FIRST_STAMP,
+  lastStampBelow,
+  laterStamp,
+  type Stamp,
+  stampBefore,
+  stampOf,
+} from "./stamp.js";
 import { publishCatchUp, publishLag } from "./watch-diagnostics.js";
-
-/** Where a feed stands: fed as commits happen; with a full buffer; reading the log or the state; at its end. */
-export type FeedState = "live" | "behind" | "catching-up" | "closed";
 
 const MOVES: Record<FeedState, readonly FeedState[]> = {
   live: ["behind", "closed"],
@@ -66,25 +76,6 @@ const MOVES: Record<FeedState, readonly FeedState[]> = {
   closed: [],
 };
 
-/** How a feed is doing. */
-export interface FeedStats {
-  readonly state: FeedState;
-  /** Changes that wait in memory for the consumer. */
-  readonly bufferedChanges: number;
-  /** Their bytes. */
-  readonly bufferedBytes: number;
-  /** Milliseconds since the consumer last had everything; 0 when it has. */
-  readonly lagMs: number;
-  /** Changes that were handed over. */
-  readonly delivered: number;
-  /** Changes that the overflow policy has dropped. */
-  readonly dropped: number;
-  /** How often the feed has become live again after it was behind or began in the past. */
-  readonly catchUps: number;
-  /** Of the last thing that was handed over; at first, where the feed begins. */
-  readonly position: string;
-}
-
 /** How a feed ends, after what is in its buffer. */
 type Ending = { readonly kind: "done" } | { readonly kind: "error"; readonly error: unknown };
 
@@ -92,8 +83,6 @@ interface Waiter<E> {
   readonly resolve: (result: IteratorResult<E, undefined>) => void;
   readonly reject: (reason: unknown) => void;
 }
-
-const BEGINNING: Stamp = { counter: 0, order: 0 };
 
 /**
  * Opens a feed of the changes of `selectors`.
@@ -163,11 +152,15 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
   #isIterated = false;
   #progressTimer: NodeJS.Timeout | undefined;
   #isProgressDue = false;
-  #progress: Stamp = BEGINNING;
+  #progress: Stamp = FIRST_STAMP;
   #unwantPrevious: (() => void) | undefined;
   #laggingSinceMs = 0;
   #delivered = 0;
   #dropped = 0;
+  /** Changes that were offered and not taken since the feed was live last. */
+  #untaken = 0;
+  /** In each shard's order: of each shard, the last commit that was taken ahead. */
+  readonly #ahead: Stamp[] = [];
   #catchUps = 0;
   #position: string;
 
@@ -198,6 +191,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       state: this.#state,
       bufferedChanges: this.#buffer.count,
       bufferedBytes: this.#buffer.bytes,
+      lagChanges: this.#buffer.count + this.#untaken,
       lagMs: this.#lagMs,
       delivered: this.#delivered,
       dropped: this.#dropped,
@@ -341,37 +335,71 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
 
   #subscribe(): Subscription {
     const listener: CommitListener = {
-      offer: (stamp, changes) => this.#offer(stamp, changes),
+      offer: (stamp, changes, shard) => this.#offer(stamp, changes, shard),
+      stats: () => this.stats(),
       end: () => this.#end({ kind: "done" }),
       abort: (error) => this.#abort(error),
     };
-    return this.#source.listen(this.#selectors, listener, "later");
+    return this.#source.listen(this.#selectors, listener, "later", this.#settings.order);
   }
 
-  #offer(stamp: Stamp, offered: readonly CommittedChange[]): void {
-    if (this.#state !== "live") return;
+  #offer(stamp: Stamp, offered: readonly CommittedChange[], shard?: number): void {
     const { types, shownAs } = this.#settings;
-    const changes: CommittedChange[] = [];
-    for (const change of offered) if (types?.has(change.type) ?? true) changes.push(change.as(shownAs));
-    if (changes.length === 0) return;
+    const wanted = types === undefined ? offered : offered.filter((change) => types.has(change.type));
+    if (wanted.length === 0) return;
+    if (this.#state !== "live") {
+      this.#untaken += wanted.length;
+      return;
+    }
+    if (shard === undefined) {
+      this.#takeOffered(
+        stamp,
+        wanted.map((change) => change.as(shownAs)),
+      );
+    } else this.#offerAhead(stamp, wanted, shard);
+  }
+
+  #offerAhead(stamp: Stamp, wanted: readonly CommittedChange[], shard: number): void {
+    const taken = this.#ahead[shard];
+    if (taken !== undefined && compareStamps(stamp, taken) <= 0) return;
+    const position = positionBehind(this.#handedThrough);
+    this.#takeOffered(
+      stamp,
+      wanted.map((change) => change.ahead(this.#settings.shownAs, position)),
+    );
+    if (this.#state === "live") this.#ahead[shard] = stamp;
+  }
+
+  #takeOffered(stamp: Stamp, changes: readonly CommittedChange[]): void {
     this.#noteLag();
     if (!this.#buffer.take(changes)) this.#overflow(stamp, changes);
     this.#wake();
   }
 
+  /** While `live`: everything up to it, of all shards, was taken. */
+  get #handedThrough(): Stamp {
+    return laterStamp(this.#source.deliveredThrough, this.#subscription.after);
+  }
+
+  /** While `live`: where to go on when a commit can't be taken. */
+  #lineBefore(refused: Stamp): Stamp {
+    return this.#settings.order === "shard" ? this.#handedThrough : stampBefore(refused);
+  }
+
   #overflow(stamp: Stamp, changes: readonly CommittedChange[]): void {
     const { overflow, bufferCountMax, bufferBytesMax } = this.#settings;
+    const line = this.#lineBefore(stamp);
     publishLag(() => ({ overflow, bufferedChanges: this.#buffer.count, bufferedBytes: this.#buffer.bytes }));
-    if (overflow === "catch-up") this.#fallBehind(stamp);
+    if (overflow === "catch-up") this.#missFirst(line, changes);
     else if (overflow === "latest") {
-      if (!this.#takeCompacted(changes)) this.#fallBehind(stamp);
+      if (!this.#takeCompacted(changes)) this.#missFirst(line, changes);
     } else if (overflow === "drop-oldest") {
       this.#dropped += this.#buffer.takeNewest(changes);
     } else if (overflow === "drop-newest") {
       this.#dropped += changes.length;
       this.#buffer.noteLost(changes);
     } else {
-      const after = formatStamp(stampBefore(stamp));
+      const after = formatStamp(line);
       const error = new KvWatchOverflowError(after, bufferCountMax, bufferBytesMax);
       this.#end({ kind: "error", error });
     }
@@ -382,8 +410,13 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     return this.#buffer.take(changes);
   }
 
-  #fallBehind(refused: Stamp): void {
-    this.#resume = stampBefore(refused);
+  #missFirst(line: Stamp, changes: readonly CommittedChange[]): void {
+    this.#untaken = changes.length;
+    this.#fallBehind(line);
+  }
+
+  #fallBehind(resume: Stamp): void {
+    this.#resume = resume;
     this.#log = undefined;
     this.#move("behind");
   }
@@ -395,8 +428,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       return;
     }
     this.#isCutOff = true;
-    if (this.#state === "live")
-      this.#resume = laterStamp(this.#source.deliveredThrough, this.#subscription.after);
+    if (this.#state === "live") this.#resume = this.#handedThrough;
     // The log is read anew, since the reader may wait for a delivery that does not come any more.
     this.#log = undefined;
     if (this.#state === "live" || (this.#state === "catching-up" && this.#initial === undefined))
@@ -417,7 +449,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       this.#position = formatPosition(since.stamp, since.place);
     } else {
       this.#isEarliest = true;
-      this.#resume = BEGINNING;
+      this.#resume = FIRST_STAMP;
       this.#position = START_POSITION;
     }
     this.#readOn();
@@ -445,7 +477,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
 
   #readLogFrom(resume: Stamp): void {
     this.#resume = resume;
-    this.#log = this.#source.logReader(resume);
+    this.#log = this.#source.logReader(resume, this.#ahead);
     this.#scheduleSlice();
   }
 
@@ -475,7 +507,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       this.#isEarliest = false;
       const stamp = stampOf(records[0]!);
       if (!this.#takeFromLog(records)) {
-        this.#fallBehind(stamp);
+        this.#fallBehind(stampBefore(stamp));
         return;
       }
       this.#resume = stamp;
@@ -497,7 +529,9 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     this.#begin = undefined;
     this.#isEarliest = false;
     this.#catchUps++;
+    this.#untaken = 0;
     this.#move("live");
+    if (this.#settings.order === "shard") this.#subscription.offerAgain();
     publishCatchUp(() => ({
       catchUps: this.#catchUps,
       lagMs: this.#lagMs,
@@ -510,7 +544,9 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     const wanted = records.filter((record) => this.#wants(record));
     if (wanted.length === 0) return true;
     const changes = wanted.map((record) => new CommittedChange(record).as(shownAs));
-    return this.#buffer.take(changes) || (overflow === "latest" && this.#takeCompacted(changes));
+    const isTaken = this.#buffer.take(changes) || (overflow === "latest" && this.#takeCompacted(changes));
+    if (isTaken) this.#untaken = Math.max(0, this.#untaken - changes.length);
+    return isTaken;
   }
 
   #wants(record: ChangeRecord): boolean {
@@ -543,8 +579,19 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       selectors: this.#selectors,
       shownAs: this.#settings.shownAs,
       onChunk: (changes, isLast) => this.#takeInitial(changes, isLast),
-      onError: (error) => this.#end({ kind: "error", error }),
+      onError: (error) => this.#initialFailed(error),
     });
+  }
+
+  /** The log may lose what the state still needed of it: then there is a newer state to begin with. */
+  #initialFailed(error: unknown): void {
+    const isTrimmed = error instanceof KvHistoryTrimmedError && this.#settings.onTrimmed === "resync";
+    if (!isTrimmed || this.#initial?.hasBegun === true) {
+      this.#end({ kind: "error", error });
+      return;
+    }
+    this.#initial = this.#readInitial();
+    this.#wake();
   }
 
   #takeInitial(changes: readonly InitialChange[], isLast: boolean): void {

@@ -16,6 +16,7 @@ export interface FeedSettings {
   readonly types: ReadonlySet<ChangeType> | undefined;
   readonly where: ((change: KvChange) => unknown) | undefined;
   readonly shownAs: ShownAs;
+  readonly order: "commit" | "shard";
   readonly overflow: OverflowPolicy;
   readonly onTrimmed: "error" | "resync";
   /** `undefined`: no progress events by time. */
@@ -48,6 +49,7 @@ export function checkChangesOptions<T>(options: ChangesOptions<T>): FeedSettings
       | FeedSettings["where"]
       | undefined,
     shownAs: checkShown(options),
+    order: checkChoice("order", options.order, ["commit", "shard"]),
     overflow: checkChoice("overflow", options.overflow, OVERFLOW_POLICIES),
     onTrimmed: checkChoice("onTrimmed", options.onTrimmed, ["error", "resync"]),
     progressMs: checkProgress(options.progressMs),
@@ -70,7 +72,7 @@ export function futurePosition(position: string, newest: string): KvTypeError {
 }
 
 function checkContradictions<T>(options: ChangesOptions<T>): void {
-  const { initial, since, types, previous, values } = options;
+  const { initial, since, types, previous, values, order, overflow } = options;
   const isFromNow = since === undefined || since === "now" || since === START_POSITION;
   if (initial === true && !isFromNow) {
     throw invalidOption(
@@ -79,6 +81,11 @@ function checkContradictions<T>(options: ChangesOptions<T>): void {
   }
   if (initial === true && Array.isArray(types) && !types.includes("create")) {
     throw invalidOption('initial yields the state as "create" changes, and types leaves those out');
+  }
+  if (order === "shard" && (overflow === "drop-oldest" || overflow === "drop-newest")) {
+    throw invalidOption(
+      `overflow: "${overflow}" says which range of the one order was dropped, and order: "shard" does not follow that: leave one of them out`,
+    );
   }
   if (previous === true && values === false) {
     throw invalidOption("previous asks for the values before, values: false for no values");

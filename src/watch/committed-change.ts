@@ -38,10 +38,13 @@ export class CommittedChange {
   #isRetained = false;
   #decoded: KvChange | undefined;
   #others: CommittedChange[] | undefined;
+  /** Shown in place of where it stands. */
+  readonly #position: string | undefined;
 
   /** @param record Borrows the bytes of its block, until `retain`. */
-  constructor(record: ChangeRecord, shownAs: ShownAs = "value") {
+  constructor(record: ChangeRecord, shownAs: ShownAs = "value", position?: string) {
     this.#record = record;
+    this.#position = position;
     this.#shownAs = shownAs;
     this.counter = record.counter;
     this.order = record.order;
@@ -74,6 +77,12 @@ export class CommittedChange {
     return made;
   }
 
+  /** The same change for one feed that shows it ahead of the one order, and says another position. */
+  ahead(shownAs: ShownAs, position: string): CommittedChange {
+    const record = shownAs === "key" ? withoutValue(this.#record) : this.#record;
+    return new CommittedChange(record, shownAs, position);
+  }
+
   /** Makes the change independent of the block that it was read with. Whoever keeps it calls this. */
   retain(): this {
     if (this.#isRetained) return this;
@@ -86,7 +95,7 @@ export class CommittedChange {
 
   /** The change as callers see it. Throws KvCorruptError when the stored bytes can't be decoded. */
   decode(): KvChange {
-    this.#decoded ??= decodeRecord(this.#record, this.#shownAs);
+    this.#decoded ??= decodeRecord(this.#record, this.#shownAs, this.#position);
     return this.#decoded;
   }
 }
@@ -105,10 +114,13 @@ function withoutValue(record: ChangeRecord): ChangeRecord {
   return readChangeRecord(bytes, 0);
 }
 
-function decodeRecord(record: ChangeRecord, shownAs: ShownAs): KvChange {
+function decodeRecord(
+  record: ChangeRecord,
+  shownAs: ShownAs,
+  position = formatPosition(record, record.place),
+): KvChange {
   const { type, cause, versionstamp } = record;
   const key = Object.freeze(decodeKey(record.key));
-  const position = formatPosition(record, record.place);
   const previous = shownAs === "previous" ? previousOf(record) : undefined;
   if (type === ChangeType.delete) {
     const reason = cause === ChangeCause.expired ? "expired" : "delete";

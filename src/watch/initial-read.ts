@@ -31,7 +31,7 @@ import type { EncodedSelector } from "./matcher.js";
 import { START_POSITION } from "./position.js";
 import { RecordFilter } from "./record-filter.js";
 import { type KeySpan, selectorSpans } from "./selector-spans.js";
-import { laterStamp, type Stamp } from "./stamp.js";
+import { FIRST_STAMP, laterStamp, type Stamp } from "./stamp.js";
 import type { StateRow, StateSnapshot } from "./state-snapshot.js";
 
 /** One entry of the state. */
@@ -89,11 +89,12 @@ export class InitialRead {
   #state: InitialState = "idle";
   #snapshot: StateSnapshot | undefined;
   #expiry: NodeJS.Timeout | undefined;
-  #through: Stamp = { counter: 0, order: 0 };
+  #through: Stamp = FIRST_STAMP;
   /** What is left to read, and to lay over it, in key order. */
   #spans: KeySpan[];
   #overlaid: Overlaid[] = [];
   #isAsked = false;
+  #hasBegun = false;
   /** Mean bytes of the rows so far: they decide how many are read at once. */
   #rowBytes = INITIAL_CHUNK_BYTES / 16;
 
@@ -106,6 +107,11 @@ export class InitialRead {
   /** The stamp whose state this is. It means something from the first chunk on. */
   get through(): Stamp {
     return this.#through;
+  }
+
+  /** Whether a part of the state was given out. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
   }
 
   /** Asks for the next chunk. Asking again before it has come does nothing. */
@@ -183,6 +189,7 @@ export class InitialRead {
         return INITIAL_CHUNK_BYTES;
       }
       this.#isAsked = false;
+      this.#hasBegun = true;
       if (isLast) this.end();
       const { shownAs, onChunk } = this.#options;
       onChunk(
@@ -230,7 +237,7 @@ export class InitialRead {
   /** What the shards' snapshots lack up to `through`, the newest of each key, in key order. At most one batch and one round of each shard. */
   #readOverlay(lastStamps: readonly Stamp[]): Overlaid[] {
     const newest = new Map<string, Overlaid>();
-    const log = this.#options.source.logReader(lastStamps);
+    const log = this.#options.source.logReader(FIRST_STAMP, lastStamps);
     for (;;) {
       const records = log.next(this.#through);
       if (records === "met") break;

@@ -52,6 +52,12 @@ export interface ChangesOptions<T = unknown> {
   /** `false`: no value is kept or decoded; `value` is `undefined`, of a delete `null`. Default: true. */
   readonly values?: boolean;
   /**
+   * `"commit"` (default): the one order of the store; a change waits until all shards have published what comes before it. `"shard"`:
+   * each shard's order, as soon as the shard has published; a commit over several shards comes in parts. A change's `position` says then up
+   * to where everything was handed over: continuing from it loses nothing, and may repeat what came ahead of that.
+   */
+  readonly order?: "commit" | "shard";
+  /**
    * What to do when the buffer is full. Default: `"catch-up"`.
    *
    * - `"catch-up"`: nothing is lost; what does not fit is read from the change log later.

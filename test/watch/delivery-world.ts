@@ -75,6 +75,7 @@ export class World {
       state.phase = "logged";
     } else if (state.phase === "logged") {
       fake.publish(state.batch!);
+      if (state.inRound) this.engine.control.clearInFlight(shard);
       state.phase = "published";
     } else if (!state.inRound) {
       this.engine.control.clearInFlight(shard);
@@ -96,6 +97,7 @@ export class World {
       .map((_, shard) => shard)
       .filter((shard) => this.shards[shard]!.phase === "idle");
     if (this.#round !== undefined || members.length < 2) return;
+    for (const shard of members) this.engine.control.announceInFlight(shard);
     this.#round = this.engine.control.takeRoundCounter(0);
     for (const [index, shard] of members.entries()) {
       const commits = sizes.map((size) =>

@@ -210,13 +210,18 @@ export class FakeEngine {
   }
 
   /** The control block, with a gap behind each load in which others may take steps. */
-  #controlSeen(): Pick<Control, "watermark" | "counter"> {
+  #controlSeen(): Pick<Control, "watermark" | "shardLine" | "counter"> {
     const engine = this;
     return {
       watermark() {
         const watermark = engine.control.watermark();
         engine.interleave();
         return watermark;
+      },
+      shardLine(shard) {
+        const line = engine.control.shardLine(shard);
+        engine.interleave();
+        return line;
       },
       get counter() {
         engine.counterSeen = engine.control.counter;
