@@ -116,6 +116,7 @@ export interface KvDeleteChange<T = unknown> {
   readonly versionstamp: string;
   readonly position: string;
   readonly previous?: T | null;
+  readonly initial?: never;
 }
 
 /**
