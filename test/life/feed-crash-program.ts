@@ -7,10 +7,13 @@
  * It says `begun` when it has handled a change. With `drain` it writes nothing, and ends when it has handled everything.
  */
 import { writeSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Kv, openKv } from "../../src/index.js";
 
 const SHARDS = 3;
-const WRITERS = 4;
+const WRITERS = 2;
+/** Between two commits of a writer: about as fast as one consumer can handle changes one by one. */
+const WRITE_PAUSE_MS = 4;
 const BUFFER_COUNT_MAX = 16;
 const PROGRESS_MS = 5;
 
@@ -26,6 +29,7 @@ async function write(writer: number): Promise<void> {
     const operation = kv.atomic();
     for (let part = 0; part < 3; part++) operation.set(["in", n % 2 === 0 ? n : `${n}-${part}`, n, part], n);
     await operation.commit();
+    await sleep(WRITE_PAUSE_MS);
   }
 }
 
