@@ -130,7 +130,7 @@ export class Caller {
 
   /** What the shards do. */
   shardStats(): ShardStats[] {
-    return shardStats(this.control, this.stores);
+    return shardStats(this.control, this.stores, this.shared.changes);
   }
 
   /** How far back the change log goes. */

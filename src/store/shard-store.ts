@@ -31,6 +31,8 @@ interface Environment extends Table {
   transactionSync<T>(action: () => T, flags?: number): T;
   resetReadTxn(): void;
   useReadTransaction(): HeldSnapshot;
+  getStats(): { readonly lastTxnId: number };
+  readerList(): string;
   sync(callback: (error: Error | null) => void): void;
   close(): Promise<void>;
 }
@@ -119,6 +121,18 @@ export class ShardStore {
   hold(): HeldSnapshot {
     this.#environment.resetReadTxn();
     return this.#environment.useReadTransaction();
+  }
+
+  /** Commits since the oldest snapshot that anybody in the process holds: pages that were freed meanwhile can't be used again. */
+  oldestReaderLag(): number {
+    const { lastTxnId } = this.#environment.getStats();
+    let oldest = lastTxnId;
+    // A line for each reader: process, thread, transaction, or "-" where it holds none. The first line names the columns.
+    for (const line of this.#environment.readerList().split("\n").slice(1)) {
+      const transaction = Number(line.trim().split(/\s+/)[2]);
+      if (transaction < oldest) oldest = transaction;
+    }
+    return lastTxnId - oldest;
   }
 
   // ── entries ──────────────────────────────────────────────────────────────────────────────────────

@@ -25,18 +25,18 @@
  *    policy drops is announced in its place, but for superseded changes with `latest`.
  * 2. In memory are at most the buffer's bounds, or one commit; and while catching up, one slice of log, or one chunk of the state.
  * 3. The feed is `closed` for good. What was in the buffer then is still handed over, unless the consumer itself ended the feed.
- * 4. One `next` waits at a time; it waits only when the buffer is empty. The consumer's code runs in no call of the dispatcher.
  *
  * It sets no timer but that of progress events, and does not hold the process: the dispatcher does, as long as the feed listens.
  */
-import { ReadableStream } from "node:stream/web";
+import type { ReadableStream } from "node:stream/web";
 import type { ChangeRecord } from "../codec/change-record.js";
-import { KvCorruptError, KvHistoryTrimmedError, KvTypeError, KvWatchOverflowError } from "../errors.js";
+import { KvCorruptError, KvHistoryTrimmedError, KvWatchOverflowError } from "../errors.js";
 import { checkChangesOptions, type FeedSettings, futurePosition } from "./change-options.js";
 import { encodeSelectors } from "./change-selectors.js";
 import { CommittedChange } from "./committed-change.js";
 import type { CommitListener, CommitSource, Subscription } from "./dispatcher.js";
-import { type BufferItem, FeedBuffer } from "./feed-buffer.js";
+import { FeedBuffer } from "./feed-buffer.js";
+import { type Ending, FeedOutlet } from "./feed-outlet.js";
 import type { FeedState, FeedStats } from "./feed-stats.js";
 import { type InitialChange, InitialRead } from "./initial-read.js";
 import type {
@@ -75,14 +75,6 @@ const MOVES: Record<FeedState, readonly FeedState[]> = {
   "catching-up": ["live", "behind", "closed"],
   closed: [],
 };
-
-/** How a feed ends, after what is in its buffer. */
-type Ending = { readonly kind: "done" } | { readonly kind: "error"; readonly error: unknown };
-
-interface Waiter<E> {
-  readonly resolve: (result: IteratorResult<E, undefined>) => void;
-  readonly reject: (reason: unknown) => void;
-}
 
 /**
  * Opens a feed of the changes of `selectors`.
@@ -129,6 +121,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
   readonly #selectors: readonly EncodedSelector[];
   readonly #settings: FeedSettings;
   readonly #buffer: FeedBuffer;
+  readonly #outlet: FeedOutlet<E>;
   #subscription: Subscription;
   /** The dispatcher has ended the subscription because the log has lost what it needed: a new one is needed to go on. */
   #isCutOff = false;
@@ -145,24 +138,17 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
   /** What the log has lost, until the state that takes its place is there. */
   #unknownFrom: Stamp | undefined;
   #filter: RecordFilter | undefined;
-  #waiter: Waiter<E> | undefined;
-  #isServeDue = false;
-  /** While `closed`: what comes behind the buffer. */
-  #ending: Ending = { kind: "done" };
-  #isIterated = false;
   #progressTimer: NodeJS.Timeout | undefined;
   #isProgressDue = false;
   #progress: Stamp = FIRST_STAMP;
   #unwantPrevious: (() => void) | undefined;
   #laggingSinceMs = 0;
-  #delivered = 0;
   #dropped = 0;
   /** Changes that were offered and not taken since the feed was live last. */
   #untaken = 0;
   /** In each shard's order: of each shard, the last commit that was taken ahead. */
   readonly #ahead: Stamp[] = [];
   #catchUps = 0;
-  #position: string;
 
   /** Use {@link openChangeFeed}. */
   constructor(source: CommitSource, selectors: readonly EncodedSelector[], settings: FeedSettings) {
@@ -170,9 +156,16 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     this.#selectors = selectors;
     this.#settings = settings;
     this.#buffer = new FeedBuffer(settings.bufferBytesMax, settings.bufferCountMax);
+    this.#outlet = new FeedOutlet<E>({
+      buffer: this.#buffer,
+      where: settings.where,
+      onEmpty: () => this.#bufferEmptied(),
+      onFailure: (error) => this.#fail(error),
+      close: () => this.close(),
+    });
     this.#subscription = this.#subscribe();
     this.#resume = this.#subscription.after;
-    this.#position = positionBehind(this.#resume);
+    this.#outlet.position = positionBehind(this.#resume);
     this.#state = "live";
     if (settings.initial || settings.since !== "now") this.#beginInThePast(settings);
     if (settings.shownAs === "previous") this.#unwantPrevious = source.wantPrevious();
@@ -193,10 +186,10 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       bufferedBytes: this.#buffer.bytes,
       lagChanges: this.#buffer.count + this.#untaken,
       lagMs: this.#lagMs,
-      delivered: this.#delivered,
+      delivered: this.#outlet.delivered,
       dropped: this.#dropped,
       catchUps: this.#catchUps,
-      position: this.#position,
+      position: this.#outlet.position,
     };
   }
 
@@ -220,22 +213,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
    * @throws KvTypeError KV_INVALID_OPTION when it was asked for before; that iteration goes on.
    */
   [Symbol.asyncIterator](): AsyncIterableIterator<E, undefined> {
-    if (this.#isIterated) {
-      throw new KvTypeError(
-        "KV_INVALID_OPTION",
-        "this change feed is iterated already: open one feed for each consumer",
-      );
-    }
-    this.#isIterated = true;
-    const iterator: AsyncIterableIterator<E, undefined> = {
-      next: () => this.#next(),
-      return: async () => {
-        this.close();
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return this.#outlet.iterator();
   }
 
   /**
@@ -245,90 +223,20 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
    * @throws KvTypeError KV_INVALID_OPTION when the feed is iterated already.
    */
   stream(options: { readonly highWaterMark?: 0 | 1 } = {}): ReadableStream<E> {
-    const { highWaterMark = 0 } = options;
-    if (highWaterMark !== 0 && highWaterMark !== 1)
-      throw new KvTypeError("KV_INVALID_OPTION", `highWaterMark is 0 or 1, found ${String(highWaterMark)}`);
-    const iterator = this[Symbol.asyncIterator]();
-    return new ReadableStream<E>(
-      {
-        pull: async (controller) => {
-          const result = await iterator.next();
-          if (result.done) controller.close();
-          else controller.enqueue(result.value);
-        },
-        cancel: () => this.close(),
-      },
-      { highWaterMark },
-    );
+    return this.#outlet.stream(options);
   }
 
   // ── the consumer's side ──────────────────────────────────────────────────────────────────────────
 
-  #next(): Promise<IteratorResult<E, undefined>> {
-    if (this.#waiter !== undefined) {
-      return Promise.reject(
-        new KvTypeError(
-          "KV_INVALID_OPTION",
-          "next() of a change feed was called before the last one settled",
-        ),
-      );
-    }
-    return new Promise((resolve, reject) => {
-      this.#waiter = { resolve, reject };
-      this.#serve();
-    });
-  }
-
-  /** Serves soon: the dispatcher, which may be calling, must not run the consumer's code. */
-  #wake(): void {
-    if (this.#isServeDue || (this.#waiter === undefined && !this.#buffer.isEmpty)) return;
-    this.#isServeDue = true;
-    queueMicrotask(() => {
-      this.#isServeDue = false;
-      this.#serve();
-    });
-  }
-
-  /** Gives the waiting consumer what there is: an item, or the end. With an empty buffer a feed that is not live reads on. */
-  #serve(): void {
-    while (this.#waiter !== undefined) {
-      const item = this.#buffer.shift();
-      if (item === undefined) break;
-      this.#offerItem(item, this.#waiter);
-    }
-    if (this.#waiter !== undefined && this.#state === "closed") this.#handEnding(this.#waiter);
-    if (!this.#buffer.isEmpty) return;
+  /** The consumer waits, or has taken all there was. A feed that is not live reads on then. */
+  #bufferEmptied(): void {
     if (this.#state === "live") this.#laggingSinceMs = 0;
     else this.#readOn();
   }
 
-  /**
-   * Hands an item over, if the consumer's filter lets it pass. A change that can't be decoded or filtered is the last thing that the
-   * consumer gets: what follows it would hide the gap.
-   */
-  #offerItem(item: BufferItem, waiter: Waiter<E>): void {
-    try {
-      const event: KvChangeEvent = item.kind === "notice" ? item.event : item.decode();
-      const { where } = this.#settings;
-      if (item.kind !== "notice" && where !== undefined && !where(event as KvChange)) return;
-      // The filter may have closed the feed.
-      if (this.#waiter !== waiter) return;
-      this.#waiter = undefined;
-      this.#position = event.position;
-      if (item.kind !== "notice") this.#delivered++;
-      waiter.resolve({ done: false, value: event as E });
-    } catch (error) {
-      this.#buffer.clear();
-      this.#end({ kind: "error", error });
-    }
-  }
-
-  #handEnding(waiter: Waiter<E>): void {
-    this.#waiter = undefined;
-    const ending = this.#ending;
-    this.#ending = { kind: "done" };
-    if (ending.kind === "done") waiter.resolve({ done: true, value: undefined });
-    else waiter.reject(ending.error);
+  #fail(error: unknown): void {
+    this.#buffer.clear();
+    this.#end({ kind: "error", error });
   }
 
   // ── the dispatcher's side ────────────────────────────────────────────────────────────────────────
@@ -373,7 +281,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
   #takeOffered(stamp: Stamp, changes: readonly CommittedChange[]): void {
     this.#noteLag();
     if (!this.#buffer.take(changes)) this.#overflow(stamp, changes);
-    this.#wake();
+    this.#outlet.wake();
   }
 
   /** While `live`: everything up to it, of all shards, was taken. */
@@ -433,7 +341,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     this.#log = undefined;
     if (this.#state === "live" || (this.#state === "catching-up" && this.#initial === undefined))
       this.#move("behind");
-    this.#wake();
+    this.#outlet.wake();
   }
 
   // ── reading what was: the log, the state ─────────────────────────────────────────────────────────
@@ -441,16 +349,16 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
   #beginInThePast({ initial, since }: FeedSettings): void {
     this.#move("behind");
     if (initial) {
-      this.#position = START_POSITION;
+      this.#outlet.position = START_POSITION;
       this.#initial = this.#readInitial();
     } else if (typeof since === "object") {
       this.#begin = since;
       this.#resume = since.place === WHOLE_COMMIT ? since.stamp : stampBefore(since.stamp);
-      this.#position = formatPosition(since.stamp, since.place);
+      this.#outlet.position = formatPosition(since.stamp, since.place);
     } else {
       this.#isEarliest = true;
       this.#resume = FIRST_STAMP;
-      this.#position = START_POSITION;
+      this.#outlet.position = START_POSITION;
     }
     this.#readOn();
   }
@@ -460,7 +368,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     if (this.#state === "closed") return;
     if (this.#isCutOff) this.#subscribeAgain();
     if (this.#state === "behind") this.#beginCatchUp();
-    if (this.#state === "catching-up" && this.#waiter !== undefined) this.#initial?.demand();
+    if (this.#state === "catching-up" && this.#outlet.isAwaited) this.#initial?.demand();
   }
 
   #subscribeAgain(): void {
@@ -495,7 +403,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     } catch (error) {
       this.#logFailed(error);
     }
-    this.#wake();
+    this.#outlet.wake();
     return log.sliceBytes;
   }
 
@@ -591,7 +499,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       return;
     }
     this.#initial = this.#readInitial();
-    this.#wake();
+    this.#outlet.wake();
   }
 
   #takeInitial(changes: readonly InitialChange[], isLast: boolean): void {
@@ -608,7 +516,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       this.#buffer.noteProgress(through);
       this.#move("behind");
     }
-    this.#wake();
+    this.#outlet.wake();
   }
 
   // ── progress and lag ─────────────────────────────────────────────────────────────────────────────
@@ -618,7 +526,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     const through = this.#source.deliveredThrough;
     if (this.#state !== "live") this.#isProgressDue = true;
     else if (compareStamps(through, this.#subscription.after) >= 0) this.#noteProgress(through);
-    this.#wake();
+    this.#outlet.wake();
   }
 
   #noteProgress(through: Stamp): void {
@@ -638,15 +546,12 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────
 
-  readonly #onAbort = (): void => {
-    this.#buffer.clear();
-    this.#end({ kind: "error", error: this.#settings.signal?.reason });
-  };
+  readonly #onAbort = (): void => this.#fail(this.#settings.signal?.reason);
 
   #end(ending: Ending): void {
     if (this.#state === "closed") return;
     this.#move("closed");
-    this.#ending = ending;
+    this.#outlet.end(ending);
     this.#log = undefined;
     this.#filter = undefined;
     this.#initial?.end();
@@ -655,7 +560,6 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     clearInterval(this.#progressTimer);
     this.#subscription.cancel();
     this.#settings.signal?.removeEventListener("abort", this.#onAbort);
-    this.#wake();
   }
 
   #move(to: FeedState): void {

@@ -356,6 +356,20 @@ describe("progress, stats, diagnostics", () => {
     expect(kv.stats()).toMatchObject({ watches: 0, feeds: [] });
   });
 
+  test("stats tell how far the rings are, and what the oldest reader holds back", async () => {
+    const kv = await tempKv(undefined, { shards: 1 });
+    await setAll(kv, 0, 3);
+    const before = kv.stats().shards[0]!;
+    const snapshot = await kv.snapshot();
+    await setAll(kv, 0, 10);
+    const held = kv.stats().shards[0]!;
+    expect(held.ringPosition).toBeGreaterThan(before.ringPosition);
+    expect(held.oldestReaderLag).toBeGreaterThanOrEqual(10);
+    snapshot.close();
+    await setAll(kv, 0, 1);
+    expect(kv.stats().shards[0]!.oldestReaderLag).toBeLessThan(10);
+  });
+
   test("channels tell of lag, catch-up and trims", async () => {
     const heard = new Map<string, unknown>();
     for (const name of ["belfry:lag", "belfry:catch-up", "belfry:trim"]) {

@@ -2,8 +2,9 @@
  * Feeds over several lives of a real store: tiny rings and buffers, shard threads that die, consumers that pause, go away and come back
  * where they stopped, and a store that is closed and opened again. In the end each consumer has what the logs of the closed store say.
  *
- * `BELFRY_FEED_LIVES` asks for more lives (default 3), `BELFRY_SEED` repeats the choices (the moments are the machine's).
+ * `BELFRY_FEED_LIVES` asks for more lives (default 2), `BELFRY_SEED` repeats the choices (the moments are the machine's).
  */
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
@@ -18,10 +19,10 @@ import { randomOf, seedFrom } from "./random.js";
 import { temporaryDirectory } from "./temporary-directory.js";
 
 const SHARDS = 3;
-const LIVES = Number(process.env["BELFRY_FEED_LIVES"] ?? 3);
+const LIVES = Number(process.env["BELFRY_FEED_LIVES"] ?? 2);
 const SEED = seedFrom("BELFRY_SEED");
 const WRITERS = 8;
-const COMMITS_A_LIFE = 1500;
+const COMMITS_A_LIFE = 700;
 /** Of a ring: lapped all the time. */
 const RING_BYTES = 4096;
 const DEATHS_A_LIFE = 3;
@@ -173,4 +174,30 @@ test(`through deaths, reopenings, pauses and absences every consumer gets what t
   expect(slow!.lines).toEqual(logged);
   expect(accounts!.lines).toEqual(logged.filter(selects(["account"])));
   expect(marks!.lines).toEqual(logged.filter(selects(["mark-b"])));
+});
+
+test("channels tell of a ring that has overtaken its reader, and of a shard whose thread was replaced", async () => {
+  const heard = new Map<string, unknown>();
+  for (const name of ["belfry:lap", "belfry:shard-restart"]) {
+    const note = (message: unknown) => heard.set(name, message);
+    subscribe(name, note);
+    onTestFinished(() => void unsubscribe(name, note));
+  }
+  const store = await open(join(temporaryDirectory(), "store"));
+  const feed = store.kv.changes({ prefix: [] });
+  // More than the ring holds, in one publication.
+  const operation = store.kv.atomic();
+  for (let n = 0; n < 500; n++) operation.set(["k", 0, n], n);
+  await operation.commit();
+  let count = 0;
+  for await (const _ of feed) if (++count === 500) break;
+  expect(heard.get("belfry:lap")).toEqual({ shard: expect.any(Number) });
+  armFault(store.faults, 1, FaultPoint.turn);
+  for (let n = 0; !heard.has("belfry:shard-restart"); n++) {
+    await store.kv.set(["n", n], n).catch(() => undefined);
+    await sleep(1);
+  }
+  expect(heard.get("belfry:shard-restart")).toEqual({ shard: 1, restarts: 1 });
+  // It may be needed to close.
+  while (store.kv.stats().shards[1]!.state !== "running") await sleep(1);
 });

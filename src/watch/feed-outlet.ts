@@ -1,0 +1,169 @@
+/**
+ * Owns a feed's consumer: hands over, one at a time, what waits in the feed's buffer, and then the end. Runs in the feed's thread.
+ *
+ * Invariants:
+ * 1. One `next` waits at a time; it waits only when the buffer is empty.
+ * 2. The consumer's code, its filter included, runs in no call of the dispatcher: those wake the outlet, and it serves in a microtask.
+ * 3. The ending comes behind the buffer, once; after that the consumer is told that it is done.
+ *
+ * It does not know where items come from, and fills nothing: it says when the buffer is empty.
+ */
+import { ReadableStream } from "node:stream/web";
+import { KvTypeError } from "../errors.js";
+import type { BufferItem, FeedBuffer } from "./feed-buffer.js";
+import type { KvChange, KvChangeEvent } from "./kv-change.js";
+
+/** How a feed ends, after what is in its buffer. */
+export type Ending = { readonly kind: "done" } | { readonly kind: "error"; readonly error: unknown };
+
+export interface FeedOutletOptions {
+  readonly buffer: FeedBuffer;
+  /** The consumer's filter. */
+  readonly where: ((change: KvChange) => unknown) | undefined;
+  /** Nothing waits any more. */
+  readonly onEmpty: () => void;
+  /** A change could not be decoded or filtered. */
+  readonly onFailure: (error: unknown) => void;
+  /** The consumer wants no more. */
+  readonly close: () => void;
+}
+
+interface Waiter<E> {
+  readonly resolve: (result: IteratorResult<E, undefined>) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+export class FeedOutlet<E> {
+  readonly #options: FeedOutletOptions;
+  #waiter: Waiter<E> | undefined;
+  #isServeDue = false;
+  #isIterated = false;
+  /** What comes behind the buffer; `undefined` as long as the feed goes on. */
+  #ending: Ending | undefined;
+  #delivered = 0;
+  /** Of what was handed over last. */
+  position = "";
+
+  constructor(options: FeedOutletOptions) {
+    this.#options = options;
+  }
+
+  /** Changes that were handed over. */
+  get delivered(): number {
+    return this.#delivered;
+  }
+
+  /** Whether the consumer waits for an item. */
+  get isAwaited(): boolean {
+    return this.#waiter !== undefined;
+  }
+
+  /** As {@link ChangeFeed}'s iterator. */
+  iterator(): AsyncIterableIterator<E, undefined> {
+    if (this.#isIterated) {
+      throw new KvTypeError(
+        "KV_INVALID_OPTION",
+        "this change feed is iterated already: open one feed for each consumer",
+      );
+    }
+    this.#isIterated = true;
+    const iterator: AsyncIterableIterator<E, undefined> = {
+      next: () => this.#next(),
+      return: async () => {
+        this.#options.close();
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
+  }
+
+  /** As `ChangeFeed.stream`. */
+  stream({ highWaterMark = 0 }: { readonly highWaterMark?: 0 | 1 }): ReadableStream<E> {
+    if (highWaterMark !== 0 && highWaterMark !== 1)
+      throw new KvTypeError("KV_INVALID_OPTION", `highWaterMark is 0 or 1, found ${String(highWaterMark)}`);
+    const iterator = this.iterator();
+    return new ReadableStream<E>(
+      {
+        pull: async (controller) => {
+          const result = await iterator.next();
+          if (result.done) controller.close();
+          else controller.enqueue(result.value);
+        },
+        cancel: () => this.#options.close(),
+      },
+      { highWaterMark },
+    );
+  }
+
+  /** There is something new: it is served soon, and not within this call. */
+  wake(): void {
+    if (this.#isServeDue || (this.#waiter === undefined && !this.#options.buffer.isEmpty)) return;
+    this.#isServeDue = true;
+    queueMicrotask(() => {
+      this.#isServeDue = false;
+      this.#serve();
+    });
+  }
+
+  /** Nothing will come any more behind what is in the buffer. Once. */
+  end(ending: Ending): void {
+    this.#ending = ending;
+    this.wake();
+  }
+
+  #next(): Promise<IteratorResult<E, undefined>> {
+    if (this.#waiter !== undefined) {
+      return Promise.reject(
+        new KvTypeError(
+          "KV_INVALID_OPTION",
+          "next() of a change feed was called before the last one settled",
+        ),
+      );
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+      this.#serve();
+    });
+  }
+
+  /** Gives the waiting consumer what there is: an item, or the end. */
+  #serve(): void {
+    const { buffer, onEmpty } = this.#options;
+    while (this.#waiter !== undefined) {
+      const item = buffer.shift();
+      if (item === undefined) break;
+      this.#offerItem(item, this.#waiter);
+    }
+    if (this.#waiter !== undefined && this.#ending !== undefined)
+      this.#handEnding(this.#waiter, this.#ending);
+    if (buffer.isEmpty) onEmpty();
+  }
+
+  /**
+   * Hands an item over, if the consumer's filter lets it pass. A change that can't be decoded or filtered is the last thing that the
+   * consumer gets: what follows it would hide the gap.
+   */
+  #offerItem(item: BufferItem, waiter: Waiter<E>): void {
+    try {
+      const event: KvChangeEvent = item.kind === "notice" ? item.event : item.decode();
+      const { where } = this.#options;
+      if (item.kind !== "notice" && where !== undefined && !where(event as KvChange)) return;
+      // The filter may have closed the feed, and served its ending.
+      if (this.#waiter !== waiter) return;
+      this.#waiter = undefined;
+      this.position = event.position;
+      if (item.kind !== "notice") this.#delivered++;
+      waiter.resolve({ done: false, value: event as E });
+    } catch (error) {
+      this.#options.onFailure(error);
+    }
+  }
+
+  #handEnding(waiter: Waiter<E>, ending: Ending): void {
+    this.#waiter = undefined;
+    this.#ending = { kind: "done" };
+    if (ending.kind === "done") waiter.resolve({ done: true, value: undefined });
+    else waiter.reject(ending.error);
+  }
+}
