@@ -2,7 +2,7 @@
  * Owns one shard's LMDB environment, as one thread sees it: its tables, its read snapshot, its write transaction.
  * The shard's own thread writes; any thread reads. This folder alone imports `lmdb`.
  *
- * Tables: `entries` key → entry (codec/entry.ts) · `log` last versionstamp of the row, when it was written (f64 ms), its bytes (u32), all
+ * Every row carries a checksum (sealed-table.ts). Tables: `entries` key → entry (codec/entry.ts) · `log` last versionstamp of the row, when it was written (f64 ms), its bytes (u32), all
  * big-endian → change records of whole commits · `expiry` due time (f64, big-endian) + key → nothing · `meta` name → bytes.
  * A log row's time and size stand in its key so that trimming reads no records.
  *
@@ -17,41 +17,14 @@
 import { open } from "lmdb";
 import { KvStorageError } from "../errors.js";
 import { PAGE_SIZE_BYTES } from "../limits.js";
+import { type HeldSnapshot, type Row, SealedTable, type Table } from "./sealed-table.js";
 
 /** How far an acknowledged write is kept: on disk (`sync`), or through the death of the process (`relaxed`). */
 export type Durability = "sync" | "relaxed";
 
-/** A read transaction that somebody holds open. Ended by `done`. */
-export interface HeldSnapshot {
-  done(): void;
-}
-
-interface RangeOptions {
-  start?: Uint8Array;
-  end?: Uint8Array;
-  reverse?: boolean;
-  limit?: number;
-  exclusiveStart?: boolean;
-  inclusiveEnd?: boolean;
-  values?: boolean;
-  transaction?: HeldSnapshot;
-}
-
-interface Row {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
+export type { HeldSnapshot } from "./sealed-table.js";
 
 /** What of lmdb we use, with the options that its typings leave out. */
-interface Table {
-  getBinaryFast(key: Uint8Array, options?: { transaction?: HeldSnapshot }): Uint8Array | undefined;
-  getBinary(key: Uint8Array, options?: { transaction?: HeldSnapshot }): Uint8Array | undefined;
-  put(key: Uint8Array, value: Uint8Array): unknown;
-  remove(key: Uint8Array): unknown;
-  getRange(options: RangeOptions): Iterable<Row>;
-  getKeys(options: RangeOptions): Iterable<Uint8Array>;
-}
-
 interface Environment extends Table {
   openDB(name: string, options: object): Table;
   transactionSync<T>(action: () => T, flags?: number): T;
@@ -95,10 +68,10 @@ export interface ShardHead {
 
 export class ShardStore {
   readonly #environment: Environment;
-  readonly #entries: Table;
-  readonly #log: Table;
-  readonly #expiry: Table;
-  readonly #meta: Table;
+  readonly #entries: SealedTable;
+  readonly #log: SealedTable;
+  readonly #expiry: SealedTable;
+  readonly #meta: SealedTable;
 
   /** Opens, and where needed creates, the environment in the directory `path`. Throws {@link KvStorageError}. */
   static open(path: string, durability: Durability): ShardStore {
@@ -125,10 +98,14 @@ export class ShardStore {
       eventTurnBatching: false,
       cache: false,
     } as Parameters<typeof open>[0]) as unknown as Environment;
-    this.#entries = this.#environment.openDB("entries", TABLE_OPTIONS);
-    this.#log = this.#environment.openDB("log", TABLE_OPTIONS);
-    this.#expiry = this.#environment.openDB("expiry", TABLE_OPTIONS);
-    this.#meta = this.#environment.openDB("meta", TABLE_OPTIONS);
+    this.#entries = this.#openTable("entries", path);
+    this.#log = this.#openTable("log", path);
+    this.#expiry = this.#openTable("expiry", path);
+    this.#meta = this.#openTable("meta", path);
+  }
+
+  #openTable(name: string, path: string): SealedTable {
+    return new SealedTable(this.#environment.openDB(name, TABLE_OPTIONS), `${name} of ${path}`);
   }
 
   // ── snapshots ────────────────────────────────────────────────────────────────────────────────────
@@ -148,8 +125,7 @@ export class ShardStore {
 
   /** The entry's bytes, borrowed; `undefined` where there is none. Inside a transaction it sees that transaction's writes. */
   readEntry(key: Uint8Array, snapshot?: HeldSnapshot): Uint8Array | undefined {
-    const bytes = this.#entries.getBinaryFast(key, snapshot && { transaction: snapshot });
-    return bytes && plain(bytes);
+    return this.#entries.getBinaryFast(key, snapshot && { transaction: snapshot });
   }
 
   /** Entries in `[start, end)`, in key order or its reverse, with private bytes. The cursor closes when the iteration ends. */
@@ -223,7 +199,7 @@ export class ShardStore {
     let bytes = 0;
     for (const { value } of this.#log.getRange({ start })) {
       if (rows.length > 0 && bytes + value.length > bytesMax) break;
-      rows.push(plain(value));
+      rows.push(value);
       bytes += value.length;
       if (bytes >= bytesMax) break;
     }
@@ -249,9 +225,8 @@ export class ShardStore {
 
   /** Where the shard stands; `undefined` in a new one. */
   head(snapshot?: HeldSnapshot): ShardHead | undefined {
-    const found = this.#meta.getBinary(META.head, snapshot && { transaction: snapshot });
-    if (found === undefined) return undefined;
-    const bytes = plain(found);
+    const bytes = this.#meta.getBinary(META.head, snapshot && { transaction: snapshot });
+    if (bytes === undefined) return undefined;
     return {
       lastVersionstamp: bytes.slice(0, VERSIONSTAMP_BYTES),
       trimmedThrough: bytes.slice(VERSIONSTAMP_BYTES, 2 * VERSIONSTAMP_BYTES),
@@ -280,8 +255,7 @@ export class ShardStore {
 
   /** The redo record of the last round of this shard, private bytes. */
   redo(): Uint8Array | undefined {
-    const bytes = this.#meta.getBinary(META.redo);
-    return bytes && plain(bytes);
+    return this.#meta.getBinary(META.redo);
   }
 
   putRound(round: number, redo: Uint8Array): void {
@@ -332,12 +306,4 @@ function expiryKey(dueMs: number, key: Uint8Array): Uint8Array {
 
 function readDueMs(row: Uint8Array): number {
   return new DataView(row.buffer, row.byteOffset, 8).getFloat64(0);
-}
-
-/**
- * LMDB hands out Buffers, some of them one large reused buffer with a `length` of its own that slicing ignores.
- * Callers see plain arrays of the true length.
- */
-function plain(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }
