@@ -61,8 +61,8 @@ function assemble(
   );
   const ring = new RoundRing(control, boot.rounds, shardHolder(boot.shard));
   const rounds = new RoundMember(writer, ring, links, siblings, boot.partitionDepth);
-  const singles = new SingleCommits(links, writer, boot.shards, boot.partitionDepth);
+  const singles = new SingleCommits(links, writer, ring, boot.partitionDepth);
   if (boot.redo !== null) rounds.redo(decodeRedo(boot.redo));
   links.abandonTaken();
-  return new ShardLoop(writer, links, rounds, singles, new Sweeper(writer), boot.flushIntervalMs);
+  return new ShardLoop(writer, links, rounds, singles, new Sweeper(writer));
 }
