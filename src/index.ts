@@ -16,6 +16,7 @@ export { KvSnapshot } from "./kv/kv-snapshot.js";
 export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";
 export { type KvOpenOptions, openKv } from "./kv/open-kv.js";
 export { attachKv, type KvHandle } from "./kv/share.js";
+export { type StoreProblem, type StoreReport, type VerifiedShard, verifyStore } from "./kv/verify-store.js";
 export type { History } from "./router/caller.js";
 export type { ShardStats } from "./router/stats.js";
 export type { Durability } from "./store/shard-store.js";

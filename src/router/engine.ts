@@ -18,9 +18,10 @@ import { createChangeRing } from "../ring/change-ring.js";
 import { Control, ShardState } from "../ring/control.js";
 import { createRoundMemory } from "../ring/round-ring.js";
 import type { LogBounds } from "../shard/log-trimmer.js";
-import { type ManifestWish, shardDirectory } from "../store/manifest.js";
-import type { Durability } from "../store/shard-store.js";
+import type { ManifestWish } from "../store/manifest.js";
+import type { Durability, ShardStore } from "../store/shard-store.js";
 import { Caller, handleOf, openStores, type SharedStore } from "./caller.js";
+import { Checkpointer } from "./checkpointer.js";
 import { guardExit, unguardExit } from "./exit-guard.js";
 import { Home } from "./home.js";
 import { recover } from "./recovery.js";
@@ -49,6 +50,8 @@ export class Engine {
   /** The other threads that use the store. */
   readonly sharing: Sharing;
   readonly #threads: ShardThreads;
+  /** `null` where every commit is flushed, or none needs to be. */
+  readonly #checkpointer: Checkpointer | null;
   readonly #watchdog: NodeJS.Timeout;
   readonly #forgetClock: () => void;
   #closing: Promise<void> | null = null;
@@ -71,7 +74,8 @@ export class Engine {
   private constructor(home: Home, options: EngineOptions) {
     const { shards } = home.manifest;
     this.#home = home;
-    const directories = perShard(shards, (shard) => shardDirectory(home.path, shard));
+    const { directories } = home;
+    home.prepareShards();
     const stores = openStores(directories, options.durability);
     const recovery = recover(stores);
     const store: SharedStore = {
@@ -86,6 +90,8 @@ export class Engine {
     const rings = createCallerRings(shards);
     this.caller = new Caller({ store, caller: FIRST_CALLER, rings, stores, clock: options.clock });
     this.sharing = new Sharing(this.caller);
+    this.#checkpointer = this.#planCheckpoints(options.durability, stores);
+    home.shardsReady(options.durability === "sync");
     this.#threads = this.#planThreads(options, recovery.redos, (shard) => [
       { caller: FIRST_CALLER, ...rings[shard]! },
       ...this.sharing.ringsOf(shard),
@@ -113,7 +119,15 @@ export class Engine {
         control.waitState(shard, state, leftMs);
       }
     }
+    this.#checkpointer?.closeSync();
     this.#home.leave();
+  }
+
+  #planCheckpoints(durability: Durability, stores: readonly ShardStore[]): Checkpointer | null {
+    if (durability === "sync" || this.#home.isPrivate) return null;
+    const { path, directories } = this.#home;
+    const { control, number: caller } = this.caller;
+    return new Checkpointer({ path, directories, stores, control, caller, intervalMs: FLUSH_INTERVAL_MS });
   }
 
   #planThreads(
@@ -123,7 +137,6 @@ export class Engine {
   ): ShardThreads {
     const { shared, control, rounds } = this.caller;
     const { manifest, directories, durability } = shared;
-    const flushes = durability === "relaxed" && !this.#home.isPrivate;
     return new ShardThreads({
       control,
       rounds,
@@ -134,7 +147,6 @@ export class Engine {
         partitionDepth: manifest.partitionDepth,
         directories,
         durability,
-        flushIntervalMs: flushes ? FLUSH_INTERVAL_MS : Number.POSITIVE_INFINITY,
         control: shared.control,
         rounds: shared.rounds,
         changes: shared.changes[shard]!,
@@ -174,6 +186,7 @@ export class Engine {
     await this.#threads.stop();
     clearInterval(this.#watchdog);
     this.#forgetClock();
+    await this.#checkpointer?.close().catch(warnUnflushed);
     await this.caller.close();
     unguardExit(this);
     this.#home.leave();
@@ -202,6 +215,11 @@ export class Engine {
 
 function perShard<T>(shards: number, make: (shard: number) => T): T[] {
   return Array.from({ length: shards }, (_, shard) => make(shard));
+}
+
+/** What is not on the disk yet is the system's, which writes it when it can; the last checkpoint stays beside it. */
+function warnUnflushed(error: Error): void {
+  process.emitWarning(`the store could not be flushed when it was closed: ${error.message}`, "BelfryWarning");
 }
 
 function isSafeToEnd(state: ShardState): boolean {

@@ -101,25 +101,32 @@ export class SealedTable implements Table {
     return this.#table.getKeys(options);
   }
 
-  /** The payload of a row. LMDB hands out Buffers, some of them large and reused, with a `length` of their own that slicing ignores. */
   #opened(key: Uint8Array, row: Uint8Array): Uint8Array {
-    const end = row.length - SEAL_BYTES;
-    if (end < 0) throw this.#damaged(key, `${row.length} bytes, less than a checksum`);
-    const payload = new Uint8Array(row.buffer, row.byteOffset, end);
-    const found = (row[end]! | (row[end + 1]! << 8) | (row[end + 2]! << 16) | (row[end + 3]! << 24)) >>> 0;
-    const expected = rowChecksum(key, payload);
-    if (found !== expected)
-      throw this.#damaged(key, `checksum ${hex(found)}, its bytes give ${hex(expected)}`);
-    return payload;
+    return openRow(this.#name, key, row);
   }
+}
 
-  #damaged(key: Uint8Array, found: string): KvCorruptError {
-    const shown = Buffer.from(key.subarray(0, SHOWN_KEY_BYTES)).toString("hex");
-    const rest = key.length > SHOWN_KEY_BYTES ? `… (${key.length} bytes)` : "";
-    return new KvCorruptError(
-      `${this.#name}: the row under ${shown}${rest} is damaged: ${found}; verifyStore() finds what else is, a backup has it whole`,
-    );
-  }
+/**
+ * The payload of a row, borrowed; throws KvCorruptError. LMDB hands out Buffers, some of them large and reused, with a `length` of their
+ * own that slicing ignores.
+ */
+export function openRow(table: string, key: Uint8Array, row: Uint8Array): Uint8Array {
+  const end = row.length - SEAL_BYTES;
+  if (end < 0) throw damaged(table, key, `${row.length} bytes, less than a checksum`);
+  const payload = new Uint8Array(row.buffer, row.byteOffset, end);
+  const found = (row[end]! | (row[end + 1]! << 8) | (row[end + 2]! << 16) | (row[end + 3]! << 24)) >>> 0;
+  const expected = rowChecksum(key, payload);
+  if (found !== expected)
+    throw damaged(table, key, `checksum ${hex(found)}, its bytes give ${hex(expected)}`);
+  return payload;
+}
+
+function damaged(table: string, key: Uint8Array, found: string): KvCorruptError {
+  const shown = Buffer.from(key.subarray(0, SHOWN_KEY_BYTES)).toString("hex");
+  const rest = key.length > SHOWN_KEY_BYTES ? `… (${key.length} bytes)` : "";
+  return new KvCorruptError(
+    `${table}: the row under ${shown}${rest} is damaged: ${found}; verifyStore() finds what else is, a backup has it whole`,
+  );
 }
 
 function hex(checksum: number): string {

@@ -17,11 +17,21 @@
 import { open } from "lmdb";
 import { KvStorageError } from "../errors.js";
 import { PAGE_SIZE_BYTES } from "../limits.js";
+import {
+  decodeHead,
+  encodeHead,
+  encodeLogKey,
+  LOG_KEY_BYTES,
+  type LogRowHead,
+  readLogRowHead,
+  type ShardHead,
+} from "./row-format.js";
 import { type HeldSnapshot, type Row, SealedTable, type Table } from "./sealed-table.js";
 
 /** How far an acknowledged write is kept: on disk (`sync`), or through the death of the process (`relaxed`). */
 export type Durability = "sync" | "relaxed";
 
+export type { LogRowHead, ShardHead } from "./row-format.js";
 export type { HeldSnapshot } from "./sealed-table.js";
 
 /** What of lmdb we use, with the options that its typings leave out. */
@@ -30,7 +40,6 @@ interface Environment extends Table {
   transactionSync<T>(action: () => T, flags?: number): T;
   resetReadTxn(): void;
   useReadTransaction(): HeldSnapshot;
-  sync(callback: (error: Error | null) => void): void;
   close(): Promise<void>;
 }
 
@@ -48,23 +57,6 @@ const META = {
   round: Buffer.from("round"),
   redo: Buffer.from("redo"),
 } as const;
-
-/** What a log row's key says of it. */
-export interface LogRowHead {
-  readonly key: Uint8Array;
-  readonly writtenAtMs: number;
-  readonly bytes: number;
-}
-
-/** Where a shard stands. */
-export interface ShardHead {
-  /** The last versionstamp that it has used, 10 private bytes. */
-  readonly lastVersionstamp: Uint8Array;
-  /** The last versionstamp of its log that has been trimmed away, 10 private bytes; zero when none has. */
-  readonly trimmedThrough: Uint8Array;
-  /** Bytes of records in its log. */
-  readonly logBytes: number;
-}
 
 export class ShardStore {
   readonly #environment: Environment;
@@ -180,12 +172,7 @@ export class ShardStore {
 
   /** Appends a row whose last versionstamp is `last` (10 bytes). */
   appendLog(last: Uint8Array, writtenAtMs: number, records: Uint8Array): void {
-    const key = new Uint8Array(LOG_KEY_BYTES);
-    key.set(last);
-    const view = new DataView(key.buffer);
-    view.setFloat64(VERSIONSTAMP_BYTES, writtenAtMs);
-    view.setUint32(VERSIONSTAMP_BYTES + 8, records.length);
-    this.#log.put(key, records);
+    this.#log.put(encodeLogKey(last, writtenAtMs, records.length), records);
   }
 
   /**
@@ -210,9 +197,7 @@ export class ShardStore {
   oldestLogRows(limit: number): LogRowHead[] {
     const heads: LogRowHead[] = [];
     for (const key of this.#log.getKeys({ start: EMPTY_START, limit })) {
-      const view = new DataView(key.buffer, key.byteOffset, key.length);
-      const writtenAtMs = view.getFloat64(VERSIONSTAMP_BYTES);
-      heads.push({ key: key.slice(), writtenAtMs, bytes: view.getUint32(VERSIONSTAMP_BYTES + 8) });
+      heads.push(readLogRowHead(key));
     }
     return heads;
   }
@@ -226,20 +211,11 @@ export class ShardStore {
   /** Where the shard stands; `undefined` in a new one. */
   head(snapshot?: HeldSnapshot): ShardHead | undefined {
     const bytes = this.#meta.getBinary(META.head, snapshot && { transaction: snapshot });
-    if (bytes === undefined) return undefined;
-    return {
-      lastVersionstamp: bytes.slice(0, VERSIONSTAMP_BYTES),
-      trimmedThrough: bytes.slice(VERSIONSTAMP_BYTES, 2 * VERSIONSTAMP_BYTES),
-      logBytes: new DataView(bytes.buffer, bytes.byteOffset).getFloat64(2 * VERSIONSTAMP_BYTES),
-    };
+    return bytes && decodeHead(bytes);
   }
 
   putHead(head: ShardHead): void {
-    const bytes = new Uint8Array(2 * VERSIONSTAMP_BYTES + 8);
-    bytes.set(head.lastVersionstamp);
-    bytes.set(head.trimmedThrough, VERSIONSTAMP_BYTES);
-    new DataView(bytes.buffer).setFloat64(2 * VERSIONSTAMP_BYTES, head.logBytes);
-    this.#meta.put(META.head, bytes);
+    this.#meta.put(META.head, encodeHead(head));
   }
 
   /** The last versionstamp that this shard has used, 10 private bytes; `undefined` in a new shard. */
@@ -275,24 +251,10 @@ export class ShardStore {
     return this.#environment.transactionSync(action, SYNC_COMMIT);
   }
 
-  /** Flushes what was committed without a flush, off this thread. */
-  flush(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#environment.sync((error) => {
-        if (error) reject(new KvStorageError(`can't flush: ${error.message}`, { cause: error }));
-        else resolve();
-      });
-    });
-  }
-
   close(): Promise<void> {
     return this.#environment.close();
   }
 }
-
-/** Bytes of a versionstamp, which the store sorts by and does not read. */
-const VERSIONSTAMP_BYTES = 10;
-const LOG_KEY_BYTES = VERSIONSTAMP_BYTES + 12;
 
 const EMPTY_START = Uint8Array.of(0);
 
