@@ -8,7 +8,7 @@ import { KvError, KvShardFailedError, KvStorageError, KvUnknownOutcomeError } fr
 import { Kv, type KvChange, type KvKey } from "../../src/index.js";
 import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT, VALUE_BYTES_MAX } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
-import { armFault, createFaultCells, type FaultPoint } from "../../src/shard/faults.js";
+import { armFault, createFaultCells, FaultPoint, hangFault } from "../../src/shard/faults.js";
 import type { Durability } from "../../src/store/shard-store.js";
 import { describe, readChangeLogs, stateOfLogs } from "./change-log.js";
 import { HANG_MS, withBound } from "./child-process.js";
@@ -143,6 +143,16 @@ export class FaultyStore {
   /** Changes that the feed has shown, as lines. */
   get heard(): readonly string[] {
     return this.#feed;
+  }
+
+  /** Lets the shard hang in its next transaction, for `ms` milliseconds. */
+  hang(shard: number, ms: number): void {
+    hangFault(this.faults, shard, FaultPoint.inTransaction, ms);
+  }
+
+  /** Spoils what the feed has heard, to see that it is noticed. */
+  forgetHeard(): void {
+    this.#feed.splice(this.#feed.length >> 1, 1);
   }
 
   /** Ends the load. Throws when a promise does not settle. */
