@@ -5,6 +5,7 @@ import type { CheckFields, MutationFields } from "../codec/commit-frame.js";
 import type { KvKey } from "../codec/key.js";
 import { KvU64 } from "../codec/kv-u64.js";
 import { KvTypeError } from "../errors.js";
+import { shown } from "../shown.js";
 import {
   buildArithmetic,
   buildCheck,
@@ -54,6 +55,8 @@ export class AtomicOperation {
   /** The commit is made only if every one of these holds. */
   check(...checks: KvCheck[]): this {
     for (const check of checks) {
+      if (typeof check !== "object" || check === null)
+        throw new KvTypeError("KV_INVALID_CHECK", `a check must be an object: received ${shown(check)}`);
       const { key, versionstamp } = check;
       this.#checks.push(() => buildCheck({ key, versionstamp }, this.#context));
     }
