@@ -103,6 +103,7 @@ export class DataFile {
 export function parseMeta(bytes: Uint8Array, page: 0 | 1): Meta {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const at = PAGE_HEADER_BYTES;
+  if (bytes.length < at + META_BYTES) throw new PageDamage(`meta page ${page} is ${bytes.length} bytes`);
   if ((view.getUint16(18, true) & PageFlag.meta) === 0) throw new PageDamage(`page ${page} is no meta page`);
   if (view.getUint32(at, true) !== MAGIC) throw new PageDamage(`meta page ${page} has another magic number`);
   if (view.getUint32(at + 4, true) !== DATA_VERSION)

@@ -14,6 +14,7 @@
  *
  * It does not know what the bytes mean, and takes no decision about a commit.
  */
+import { statfsSync } from "node:fs";
 import { open } from "lmdb";
 import { KvStorageError } from "../errors.js";
 import { PAGE_SIZE_BYTES } from "../limits.js";
@@ -40,6 +41,7 @@ interface Environment extends Table {
   transactionSync<T>(action: () => T, flags?: number): T;
   resetReadTxn(): void;
   useReadTransaction(): HeldSnapshot;
+  backup(path: string, compact: boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -59,6 +61,7 @@ const META = {
 } as const;
 
 export class ShardStore {
+  readonly #path: string;
   readonly #environment: Environment;
   readonly #entries: SealedTable;
   readonly #log: SealedTable;
@@ -77,6 +80,7 @@ export class ShardStore {
   }
 
   private constructor(path: string, durability: Durability) {
+    this.#path = path;
     this.#environment = open({
       path,
       ...TABLE_OPTIONS,
@@ -249,6 +253,17 @@ export class ShardStore {
    */
   transaction<T>(action: () => T): T {
     return this.#environment.transactionSync(action, SYNC_COMMIT);
+  }
+
+  /** Writes a copy without free pages into the existing directory `target`. */
+  copyCompact(target: string): Promise<void> {
+    return this.#environment.backup(target, true);
+  }
+
+  /** Bytes that the file system under it has left for us. */
+  freeBytes(): number {
+    const { bavail, bsize } = statfsSync(this.#path);
+    return bavail * bsize;
   }
 
   close(): Promise<void> {
