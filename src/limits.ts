@@ -139,3 +139,9 @@ export const WATCHER_BUFFER_COUNT_MAX = 10_000;
 
 /** Bytes of log that one catch-up slice reads before live watchers get their turn. */
 export const CATCH_UP_SLICE_BYTES_MAX = 1 * MIB;
+
+/** Bytes that a backup copies between two looks at the event loop. */
+export const COPY_CHUNK_BYTES = 1 * MIB;
+
+/** Time that a backup waits for the shards to stand still for a moment, in milliseconds. */
+export const MOMENT_WAIT_MS_MAX = 10_000;

@@ -2,26 +2,18 @@
  * Owns the background flush of a store that is not flushed with every commit: one checkpoint after the other (store/checkpoint.ts says
  * why, and what one is). Runs on the thread that opened the store, off its event loop where it waits for the disk.
  *
- * How the states of one moment are found: pin the newest state of every shard, load `finishedRound`, read all metas, read them again,
- * and look at every shard's `roundEntered`. If no meta has moved between the two readings there was a moment at which all were the
- * newest, and if none had entered a round that was unfinished, no commit is half in them. Otherwise let go, and once more. A pin is
- * never newer than the meta that is read after it, and so protects its pages.
- *
  * Invariants
  * 1. The pins of the checkpoint on the disk are let go only when the next one is on the disk.
  * 2. One checkpoint at a time. A failed one changes nothing; the next try comes an interval later.
  */
 import { open } from "node:fs/promises";
-import { CUT_TRIES_MAX } from "../limits.js";
+import { KvError } from "../errors.js";
 import type { Control } from "../ring/control.js";
-import { isLaterRound } from "../ring/round-ring.js";
-import { removeCheckpoint, type ShardState, StateReader, writeCheckpoint } from "../store/checkpoint.js";
+import { removeCheckpoint, StateReader, writeCheckpoint } from "../store/checkpoint.js";
 import { dataFileOf } from "../store/data-file.js";
 import { flushShards } from "../store/flush.js";
-import type { HeldSnapshot, ShardStore } from "../store/shard-store.js";
-
-/** The gate is held for no longer than this, in milliseconds: shards pause before their next commit meanwhile. */
-const GATED_MS_MAX = 4;
+import type { ShardStore } from "../store/shard-store.js";
+import { type Moment, nameOfStates, takeMoment } from "./moment.js";
 
 export interface CheckpointerOptions {
   readonly path: string;
@@ -33,15 +25,11 @@ export interface CheckpointerOptions {
   readonly intervalMs: number;
 }
 
-interface Moment {
-  readonly pins: readonly HeldSnapshot[];
-  readonly states: readonly ShardState[];
-}
-
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
   readonly #readers: readonly StateReader[];
-  #pins: readonly HeldSnapshot[] = [];
+  /** Of the checkpoint on the disk. */
+  #moment: Moment | null = null;
   #named = "";
   #timer: NodeJS.Timeout;
   #running: Promise<void> | null = null;
@@ -51,10 +39,10 @@ export class Checkpointer {
   constructor(options: CheckpointerOptions) {
     this.#options = options;
     this.#readers = options.directories.map((directory) => new StateReader(directory));
-    const pins = options.stores.map((store) => store.hold());
-    const states = this.#readers.map((reader) => reader.read());
+    const moment = this.#take();
+    if (moment === null) throw new KvError("KV_STORAGE", `${options.path} is written while it is opened`);
     flushShards(options.directories);
-    this.#finish({ pins, states });
+    this.#finish(moment);
     this.#timer = this.#plan();
   }
 
@@ -83,7 +71,7 @@ export class Checkpointer {
     clearTimeout(this.#timer);
     if (flush) flushShards(this.#options.directories);
     removeCheckpoint(this.#options.path);
-    for (const pin of this.#pins) pin.done();
+    this.#moment?.letGo();
     for (const reader of this.#readers) reader.close();
   }
 
@@ -98,14 +86,14 @@ export class Checkpointer {
     const moment = this.#take();
     if (moment === null) return;
     try {
-      if (namesOf(moment.states) === this.#named) {
-        letGo(moment.pins);
+      if (nameOfStates(moment.states) === this.#named) {
+        moment.letGo();
         return;
       }
       await this.#flush();
       this.#finish(moment);
     } catch (error) {
-      letGo(moment.pins);
+      moment.letGo();
       if (this.#state === "closed") return;
       // Acknowledged writes are safe from the death of the process still, and the last checkpoint from power loss.
       process.emitWarning(
@@ -115,11 +103,16 @@ export class Checkpointer {
     }
   }
 
-  #finish({ pins, states }: Moment): void {
-    writeCheckpoint(this.#options.path, states);
-    letGo(this.#pins);
-    this.#pins = pins;
-    this.#named = namesOf(states);
+  #take(): Moment | null {
+    const { stores, control, caller } = this.#options;
+    return takeMoment({ stores, readers: this.#readers, control, caller });
+  }
+
+  #finish(moment: Moment): void {
+    writeCheckpoint(this.#options.path, moment.states);
+    this.#moment?.letGo();
+    this.#moment = moment;
+    this.#named = nameOfStates(moment.states);
   }
 
   async #flush(): Promise<void> {
@@ -134,45 +127,4 @@ export class Checkpointer {
       }),
     );
   }
-
-  /** The newest states of one moment; `null` when the shards do not stand still for long enough, which an interval later they will. */
-  #take(): Moment | null {
-    for (let tries = 0; tries < CUT_TRIES_MAX; tries++) {
-      const moment = this.#try();
-      if (moment !== null) return moment;
-    }
-    const { control, caller } = this.#options;
-    control.closeCutGate(caller);
-    try {
-      const deadlineMs = Date.now() + GATED_MS_MAX;
-      for (;;) {
-        const moment = this.#try();
-        if (moment !== null || Date.now() > deadlineMs) return moment;
-      }
-    } finally {
-      control.openCutGate(caller);
-    }
-  }
-
-  #try(): Moment | null {
-    const { control, stores } = this.#options;
-    const pins = stores.map((store) => store.hold());
-    const finished = control.finishedRound;
-    const states = this.#readers.map((reader) => reader.read());
-    const again = this.#readers.map((reader) => reader.read());
-    const isStill = namesOf(states) === namesOf(again);
-    const holdsUnfinished = stores.some((_, shard) => isLaterRound(control.roundEntered(shard), finished));
-    if (isStill && !holdsUnfinished) return { pins, states };
-    letGo(pins);
-    return null;
-  }
-}
-
-function letGo(pins: readonly HeldSnapshot[]): void {
-  for (const pin of pins) pin.done();
-}
-
-/** Which states these are, to be compared. */
-function namesOf(states: readonly ShardState[]): string {
-  return states.map(({ meta }) => Buffer.from(meta).toString("latin1")).join();
 }

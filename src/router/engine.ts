@@ -7,9 +7,11 @@
  * undoes those before it.
  */
 import { type KvClock, ManualClock } from "../clock.js";
+import { KvError } from "../errors.js";
 import {
   CHANGE_RING_BYTES,
   FLUSH_INTERVAL_MS,
+  MOMENT_WAIT_MS_MAX,
   ROUND_WAIT_MS_MAX,
   STALL_MS_MAX,
   WATCHDOG_INTERVAL_MS,
@@ -18,12 +20,14 @@ import { createChangeRing } from "../ring/change-ring.js";
 import { Control, ShardState } from "../ring/control.js";
 import { createRoundMemory } from "../ring/round-ring.js";
 import type { LogBounds } from "../shard/log-trimmer.js";
+import { StateReader } from "../store/checkpoint.js";
 import type { ManifestWish } from "../store/manifest.js";
 import type { Durability, ShardStore } from "../store/shard-store.js";
 import { Caller, handleOf, openStores, type SharedStore } from "./caller.js";
 import { Checkpointer } from "./checkpointer.js";
 import { guardExit, unguardExit } from "./exit-guard.js";
 import { Home } from "./home.js";
+import { type Moment, takeMoment } from "./moment.js";
 import { recover } from "./recovery.js";
 import { createCallerRings } from "./shard-client.js";
 import { ShardThreads, type ShardThreadsOptions } from "./shard-threads.js";
@@ -47,6 +51,7 @@ export class Engine {
   /** The opening thread's own way to the shards. */
   readonly caller: Caller;
   readonly #home: Home;
+  readonly #stores: readonly ShardStore[];
   /** The other threads that use the store. */
   readonly sharing: Sharing;
   readonly #threads: ShardThreads;
@@ -77,6 +82,7 @@ export class Engine {
     const { directories } = home;
     home.prepareShards();
     const stores = openStores(directories, options.durability);
+    this.#stores = stores;
     const recovery = recover(stores);
     const store: SharedStore = {
       manifest: home.manifest,
@@ -99,6 +105,31 @@ export class Engine {
     this.#watchdog = setInterval(() => this.#watch(), WATCHDOG_INTERVAL_MS).unref();
     this.#forgetClock = this.#followClock(options.clock);
     guardExit(this);
+  }
+
+  get isClosing(): boolean {
+    return this.#closing !== null;
+  }
+
+  /** One moment of all shards, as their files have it, and where they are. Its holder lets it go. */
+  async holdMoment(): Promise<{ readonly moment: Moment; readonly from: string }> {
+    const { control, number: caller } = this.caller;
+    const readers = this.#home.directories.map((directory) => new StateReader(directory));
+    try {
+      const deadlineMs = Date.now() + MOMENT_WAIT_MS_MAX;
+      for (;;) {
+        const moment = takeMoment({ stores: this.#stores, readers, control, caller });
+        if (moment !== null) return { moment, from: this.#home.path };
+        if (Date.now() > deadlineMs)
+          throw new KvError(
+            "KV_SHARD_FAILED",
+            `the shards do not stand still within ${MOMENT_WAIT_MS_MAX} ms: is one stuck?`,
+          );
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    } finally {
+      for (const reader of readers) reader.close();
+    }
   }
 
   /** Resolves when everything that was sent is answered, the threads have ended and the lock is free. Idempotent. */

@@ -4,7 +4,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
-import { KvCorruptError } from "../errors.js";
+import { KvCorruptError, KvStorageError } from "../errors.js";
 import { PARTITION_DEPTH_DEFAULT } from "../limits.js";
 import { removeCheckpoint, restoreCheckpoint } from "../store/checkpoint.js";
 import { PageDamage } from "../store/data-file.js";
@@ -34,6 +34,14 @@ export class Home {
 
   /** Takes possession of `path`, or (`null`) of a new temporary directory. What is refused is left as it was. */
   static async take(path: string | null, wish: ManifestWish): Promise<Home> {
+    try {
+      return await Home.#take(path, wish);
+    } catch (error) {
+      throw asStorageError(path, error);
+    }
+  }
+
+  static async #take(path: string | null, wish: ManifestWish): Promise<Home> {
     const directory = path ?? mkdtempSync(join(tmpdir(), "belfry-"));
     if (path !== null) mkdirSync(directory, { recursive: true });
     const real = realpathSync(directory);
@@ -63,8 +71,12 @@ export class Home {
    */
   prepareShards(): void {
     if (this.isPrivate) return;
-    restoreCheckpoint(this.path, this.directories);
-    for (const directory of this.directories) checkFile(directory);
+    try {
+      restoreCheckpoint(this.path, this.directories);
+      for (const directory of this.directories) checkFile(directory);
+    } catch (error) {
+      throw asStorageError(this.path, error);
+    }
   }
 
   /** The shards are open. Makes what they are durable; `removeCheckpoint` where every commit is flushed from now on. */
@@ -99,4 +111,11 @@ function checkFile(directory: string): void {
 function newManifest(path: string, wish: ManifestWish): Manifest {
   const shards = wish.shards ?? Math.min(availableParallelism(), SHARDS_DEFAULT_MAX);
   return createManifest(path, shards, wish.partitionDepth ?? PARTITION_DEPTH_DEFAULT);
+}
+
+/** An error of the system, as ours. */
+function asStorageError(path: string | null, error: unknown): unknown {
+  const { code, syscall, message } = error as NodeJS.ErrnoException;
+  if (typeof code !== "string" || syscall === undefined) return error;
+  return new KvStorageError(`can't open the store in ${path}: ${message}`, { cause: error });
 }

@@ -131,7 +131,7 @@ export function metaOf({ transaction, meta }: ShardState): Meta {
 }
 
 /** The beginning of a meta page. */
-function metaPage(meta: Uint8Array, transaction: number): Uint8Array {
+export function metaPage(meta: Uint8Array, transaction: number): Uint8Array {
   const bytes = new Uint8Array(PAGE_HEADER_BYTES + META_BYTES);
   bytes.set(meta, PAGE_HEADER_BYTES);
   const view = new DataView(bytes.buffer);

@@ -18,6 +18,7 @@ import {
   KvTypeError,
 } from "../errors.js";
 import { PAGE_SIZE_BYTES, PARTITION_DEPTH_MAX, SHARDS_MAX, STORE_FORMAT } from "../limits.js";
+import { shown } from "../shown.js";
 import { flushDirectory, flushFile, replaceFile } from "./flush.js";
 import { isLockFile } from "./owner-lock.js";
 
@@ -44,7 +45,8 @@ const FILE = "manifest.json";
 const TEMPORARY = "manifest.json.new";
 const CREATING = "creating";
 
-const SHARD_NAME = /^shard-\d{3}$/;
+/** What a store has beside its lock. */
+const OWN_NAME = /^(shard-\d{3}|(manifest|checkpoint)\.json(\.new)?)$/;
 
 /** Name of a shard's directory inside the store. */
 export function shardDirectory(path: string, shard: number): string {
@@ -62,7 +64,7 @@ function checkInteger(name: string, value: number | undefined, max: number): voi
   if (!Number.isInteger(value) || value < 1 || value > max) {
     throw new KvTypeError(
       "KV_INVALID_OPTION",
-      `${name} must be an integer from 1 to ${max}: received ${String(value)}`,
+      `${name} must be an integer from 1 to ${max}: received ${shown(value)}`,
     );
   }
 }
@@ -109,13 +111,19 @@ export function finishCreation(path: string): void {
   flushDirectory(path);
 }
 
+/** Begins a store in the existing directory `path` that has the manifest of another. It is none before {@link finishCreation}. */
+export function copyManifest(from: string, path: string): void {
+  beginCreation(path);
+  replaceFile(path, FILE, readFileSync(join(from, FILE), "utf8"));
+}
+
 /** Clears away what a crash has left of an earlier creation. */
 function beginCreation(path: string): void {
   writeFileSync(join(path, CREATING), "");
   flushFile(join(path, CREATING));
   flushDirectory(path);
   for (const name of readdirSync(path))
-    if (name === FILE || SHARD_NAME.test(name)) rmSync(join(path, name), { recursive: true });
+    if (OWN_NAME.test(name)) rmSync(join(path, name), { recursive: true });
 }
 
 function parseManifest(file: string): Manifest {
