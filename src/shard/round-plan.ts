@@ -35,6 +35,7 @@ export interface RoundFacts {
   readonly shardOf: (key: Uint8Array) => number;
   /** Why none of them can be made, when none can. */
   readonly refusal?: string | null;
+  readonly holderOf?: (shard: number, id: Uint8Array) => number | undefined;
 }
 
 export function decideRound(facts: RoundFacts): RoundDecision {
@@ -49,6 +50,8 @@ export function decideRound(facts: RoundFacts): RoundDecision {
       nowMs: facts.nowMs,
       versionstamp: () => formatVersionstamp(facts.counter, order),
       shardOf: facts.shardOf,
+      // A holder buries a message once and waits for the answer, so no earlier commit of the round can have ended the lease.
+      ...(facts.holderOf && { holderOf: facts.holderOf }),
     });
     if (plan.verdict === "refuse") return { status: ReplyStatus.refused, failedChecks: plan.failedChecks };
     if (plan.verdict === "misuse") return { status: ReplyStatus.misuse, message: plan.message };

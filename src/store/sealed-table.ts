@@ -11,37 +11,7 @@
  */
 import { KvCorruptError } from "../errors.js";
 import { rowChecksum } from "./checksum.js";
-
-/** A read transaction that somebody holds open. Ended by `done`. */
-export interface HeldSnapshot {
-  done(): void;
-}
-
-export interface RangeOptions {
-  start?: Uint8Array;
-  end?: Uint8Array;
-  reverse?: boolean;
-  limit?: number;
-  exclusiveStart?: boolean;
-  inclusiveEnd?: boolean;
-  values?: boolean;
-  transaction?: HeldSnapshot;
-}
-
-export interface Row {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
-
-/** What of an lmdb table we use. */
-export interface Table {
-  getBinaryFast(key: Uint8Array, options?: { transaction?: HeldSnapshot }): Uint8Array | undefined;
-  getBinary(key: Uint8Array, options?: { transaction?: HeldSnapshot }): Uint8Array | undefined;
-  put(key: Uint8Array, value: Uint8Array): unknown;
-  remove(key: Uint8Array): unknown;
-  getRange(options: RangeOptions): Iterable<Row>;
-  getKeys(options: RangeOptions): Iterable<Uint8Array>;
-}
+import type { HeldSnapshot, RangeOptions, Row, Table } from "./table.js";
 
 const SEAL_BYTES = 4;
 /** A row up to this size is put together in memory that is used again: LMDB has copied it when `put` returns. */

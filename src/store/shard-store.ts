@@ -2,8 +2,10 @@
  * Owns one shard's LMDB environment, as one thread sees it: its tables, its read snapshot, its write transaction.
  * The shard's own thread writes; any thread reads. This folder alone imports `lmdb`.
  *
- * Every row carries a checksum (sealed-table.ts). Tables: `entries` key → entry (codec/entry.ts) · `log` last versionstamp of the row, when it was written (f64 ms), its bytes (u32), all
- * big-endian → change records of whole commits · `expiry` due time (f64, big-endian) + key → nothing · `meta` name → bytes.
+ * Every row carries a checksum (sealed-table.ts).
+ * Tables: `entries` key → entry (codec/entry.ts) · `log` last versionstamp of the row, when it was written (f64 ms), its bytes (u32), all
+ * big-endian → change records of whole commits · `expiry` due time (f64, big-endian) + key → nothing · `meta` name → bytes ·
+ * the tables of the queue (queue-store.ts).
  * A log row's time and size stand in its key so that trimming reads no records.
  *
  * Invariants
@@ -18,6 +20,7 @@ import { statfsSync } from "node:fs";
 import { open } from "lmdb";
 import { KvStorageError } from "../errors.js";
 import { PAGE_SIZE_BYTES } from "../limits.js";
+import { QueueStore } from "./queue-store.js";
 import {
   decodeHead,
   encodeHead,
@@ -27,13 +30,14 @@ import {
   readLogRowHead,
   type ShardHead,
 } from "./row-format.js";
-import { type HeldSnapshot, type Row, SealedTable, type Table } from "./sealed-table.js";
+import { SealedTable } from "./sealed-table.js";
+import type { HeldSnapshot, Row, Table } from "./table.js";
+
+export type { LogRowHead, ShardHead } from "./row-format.js";
+export type { HeldSnapshot } from "./table.js";
 
 /** How far an acknowledged write is kept: on disk (`sync`), or through the death of the process (`relaxed`). */
 export type Durability = "sync" | "relaxed";
-
-export type { LogRowHead, ShardHead } from "./row-format.js";
-export type { HeldSnapshot } from "./sealed-table.js";
 
 /** What of lmdb we use, with the options that its typings leave out. */
 interface Environment extends Table {
@@ -67,6 +71,8 @@ export class ShardStore {
   readonly #log: SealedTable;
   readonly #expiry: SealedTable;
   readonly #meta: SealedTable;
+  /** Messages, and in which state they are. */
+  readonly queue: QueueStore;
 
   /** Opens, and where needed creates, the environment in the directory `path`. Throws {@link KvStorageError}. */
   static open(path: string, durability: Durability): ShardStore {
@@ -87,7 +93,7 @@ export class ShardStore {
       noSubdir: false,
       mapSize: MAP_BYTES,
       pageSize: PAGE_SIZE_BYTES,
-      maxDbs: 8,
+      maxDbs: 16,
       maxReaders: READERS_MAX,
       overlappingSync: false,
       noSync: durability === "relaxed",
@@ -98,6 +104,7 @@ export class ShardStore {
     this.#log = this.#openTable("log", path);
     this.#expiry = this.#openTable("expiry", path);
     this.#meta = this.#openTable("meta", path);
+    this.queue = new QueueStore((name) => this.#openTable(name, path), this.#meta);
   }
 
   #openTable(name: string, path: string): SealedTable {
