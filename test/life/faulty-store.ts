@@ -4,7 +4,13 @@
  */
 import { systemClock } from "../../src/clock.js";
 import { encodeKey, partitionOf } from "../../src/codec/key.js";
-import { KvError, KvShardFailedError, KvStorageError, KvUnknownOutcomeError } from "../../src/errors.js";
+import {
+  KvError,
+  KvShardFailedError,
+  KvShardStalledError,
+  KvStorageError,
+  KvUnknownOutcomeError,
+} from "../../src/errors.js";
 import { Kv, type KvChange, type KvKey } from "../../src/index.js";
 import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT, VALUE_BYTES_MAX } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
@@ -55,6 +61,7 @@ export class FaultyStore {
   #pending = new Set<Promise<void>>();
   readonly #failed = new Set<number>();
   #running = false;
+  #hangs = false;
 
   static async open(options: FaultyStoreOptions): Promise<FaultyStore> {
     const faults = createFaultCells(options.shards);
@@ -147,6 +154,7 @@ export class FaultyStore {
 
   /** Lets the shard hang in its next transaction, for `ms` milliseconds. */
   hang(shard: number, ms: number): void {
+    this.#hangs = true;
     hangFault(this.faults, shard, FaultPoint.inTransaction, ms);
   }
 
@@ -250,8 +258,11 @@ export class FaultyStore {
     }
     this.outcomes.set(n, "failed");
     if (error instanceof KvShardFailedError) this.#failed.add(error.shard);
-    if (!(error instanceof KvStorageError) && !(error instanceof KvShardFailedError))
-      this.surprises.push(error);
+    const isExpected =
+      error instanceof KvStorageError ||
+      error instanceof KvShardFailedError ||
+      (this.#hangs && error instanceof KvShardStalledError);
+    if (!isExpected) this.surprises.push(error);
   }
 
   #noteUnreadable(reason: unknown): null {

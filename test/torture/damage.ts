@@ -19,7 +19,7 @@ export const damage: Torture = {
   name: "damage",
   about:
     "truncated, bit-flipped, zeroed and foreign files in every place: named when verified, opened or read, and never the end of the process",
-  breaks: { blind: "what verifyStore and the reader say is not listened to: only the values are compared" },
+  breaks: { blind: "what verifyStore and the reader say is not listened to" },
   run,
 };
 
@@ -36,7 +36,7 @@ async function run(context: TortureContext): Promise<TortureResult> {
   const ticker = new Ticker(context);
   const whole = join(context.directory, "whole");
   await fill(whole);
-  for (let n = 0; (n < 4 || Date.now() < context.deadlineMs) && broken.length < 20; n++) {
+  for (let n = 0; (n < 3 || Date.now() < context.deadlineMs) && broken.length < 20; n++) {
     const path = join(context.directory, "damaged");
     rmSync(path, { recursive: true, force: true });
     cpSync(whole, path, { recursive: true });
@@ -47,9 +47,9 @@ async function run(context: TortureContext): Promise<TortureResult> {
     if (outcome.verified === "damaged") tried["found by verifyStore"]++;
     if (outcome.opened === "refused") tried["refused at opening"]++;
     if (outcome.named > 0) tried["found by reading"]++;
-    const isFound =
-      context.breakage !== "blind" &&
-      (outcome.verified === "damaged" || outcome.opened === "refused" || outcome.named > 0);
+    const isNamed = outcome.verified === "damaged" || outcome.opened === "refused" || outcome.named > 0;
+    const isFound = isNamed && context.breakage !== "blind";
+    if (isNamed && !isFound) broken.push(`${what}: nobody listens`);
     if (!isFound && outcome.wrong === 0 && outcome.missing === 0) tried.harmless++;
     if (outcome.wrong > 0) broken.push(`${what}: ${outcome.wrong} values were read that nobody wrote`);
     if (outcome.verified === "ended" || outcome.verified === "internal")

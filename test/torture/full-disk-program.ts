@@ -23,7 +23,14 @@ async function limit(): Promise<void> {
   process.on("SIGXFSZ", () => {});
   const kv = await openKv(path!, { shards: 2 });
   const acknowledged: number[] = [];
-  execFileSync("prlimit", ["--pid", String(process.pid), `--fsize=${FILE_BYTES}:unlimited`]);
+  try {
+    execFileSync("prlimit", ["--pid", String(process.pid), `--fsize=${FILE_BYTES}:unlimited`]);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    console.log("there is no prlimit here");
+    await kv.close();
+    return;
+  }
   let refused = 0;
   for (let n = 0; n < 400 && refused < 10; n++) {
     try {

@@ -44,7 +44,7 @@ async function run(context: TortureContext): Promise<TortureResult> {
   const ticker = new Ticker(context);
   const timer = setInterval(
     () => {
-      if (context.breakage === "leak") leak.push(new Uint8Array(40 * MIB).fill(1));
+      if (context.breakage === "leak") leak.push(new Uint8Array(20 * MIB).fill(1));
       samples.push(sampleOf(path, latencies.splice(0)));
       ticker.tick(tried);
     },
@@ -71,7 +71,7 @@ async function run(context: TortureContext): Promise<TortureResult> {
       "p50 of a commit (ms)": last.p50Ms,
       "p99 of a commit (ms)": last.p99Ms,
     },
-    broken: context.seconds < 1 ? [] : growthOf(samples),
+    broken: context.seconds < 0.8 ? [] : growthOf(samples),
   };
 }
 

@@ -8,7 +8,7 @@ import { TORTURES } from "./registry.js";
 import { runTorture } from "./torture.js";
 
 const SEED = seedFrom("BELFRY_TORTURE_SEED");
-const SECONDS = 0.8;
+const SECONDS = 0.3;
 const TIMEOUT_MS = 120_000;
 
 describe.each(TORTURES.map((torture) => [torture.name, torture] as const))("torture %s", (_, torture) => {
@@ -27,7 +27,7 @@ describe.each(TORTURES.map((torture) => [torture.name, torture] as const))("tort
     async (breakage) => {
       // What depends on chance gets a few tries.
       for (let tries = 0; tries < 8; tries++) {
-        const { broken, skipped } = await runTorture(torture, { seconds: 1.5, seed: SEED + tries, breakage });
+        const { broken, skipped } = await runTorture(torture, { seconds: 0.9, seed: SEED + tries, breakage });
         if (skipped !== undefined || broken.length > 0) return;
       }
       expect.fail("nothing was found");
