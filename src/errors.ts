@@ -38,6 +38,7 @@ export type KvErrorCode =
   | "KV_OVERLOADED"
   | "KV_TOO_MANY_THREADS"
   | "KV_NOT_THE_OWNER"
+  | "KV_TARGET_EXISTS"
   | "KV_STORAGE";
 
 /** Misuse: the call itself is wrong, and nothing was done. */
