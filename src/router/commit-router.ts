@@ -38,7 +38,8 @@ interface Pending {
   /** Bit i: shard i takes part. */
   readonly participants: number;
   readonly replyBytes: number;
-  readonly bytes: number;
+  /** What it holds while it waits; 0 where it never had to. */
+  bytes: number;
   readonly owner: CommitOwner;
   resolve(reply: Reply): void;
   reject(error: Error): void;
@@ -63,6 +64,8 @@ export interface CommitRouterOptions {
 export class CommitRouter {
   readonly #options: CommitRouterOptions;
   readonly #clients: readonly ShardClient[];
+  /** Each client in a list of its own, for commits that have one participant. */
+  readonly #alone: readonly (readonly ShardClient[])[];
   readonly #pending = new Map<number, Pending>();
   /** Commits without room, by shard; the last queue is that of the rounds. */
   readonly #backlogs: Pending[][];
@@ -79,6 +82,7 @@ export class CommitRouter {
   constructor(options: CommitRouterOptions) {
     this.#options = options;
     this.#clients = options.clients;
+    this.#alone = options.clients.map((client) => [client]);
     this.#backlogs = Array.from({ length: options.clients.length + 1 }, () => []);
     this.#refusals = options.clients.map(() => null);
   }
@@ -88,8 +92,14 @@ export class CommitRouter {
     return partitionOf(key, this.#options.partitionDepth, this.#clients.length);
   }
 
-  /** Sends a commit. The promise settles when it is answered, or rejects when nobody can. */
-  commit(fields: CommitFields, owner: CommitOwner): Promise<Reply> {
+  /**
+   * Sends a commit. The promise settles with what `read` makes of the answer, or throws, or rejects when nobody can answer.
+   */
+  commit<T>(
+    fields: CommitFields,
+    owner: CommitOwner,
+    read: (reply: Reply, fields: CommitFields) => T,
+  ): Promise<T> {
     return new Promise((resolve, reject) => {
       const participants = this.#participantsOf(fields);
       const refusal = this.#refusalOf(participants);
@@ -99,15 +109,22 @@ export class CommitRouter {
         fields,
         participants,
         replyBytes: replyBytesMax(fields.checks.length),
-        bytes: commitBytes(fields),
+        bytes: 0,
         owner,
-        resolve,
+        resolve: (reply) => {
+          try {
+            resolve(read(reply, fields));
+          } catch (error) {
+            reject(error);
+          }
+        },
         reject,
         settled: false,
         isStarted: false,
       };
       const queue = this.#queueOf(participants);
       if (this.#backlogs[queue]!.length > 0 || !this.#start(pending)) {
+        pending.bytes = commitBytes(fields);
         if (this.#backlogBytes + pending.bytes > CALLER_BACKLOG_BYTES_MAX) {
           return reject(new KvOverloadedError(this.#backlogBytes, CALLER_BACKLOG_BYTES_MAX));
         }
@@ -241,7 +258,7 @@ export class CommitRouter {
   /** Hands a commit on if there is room for it and its answer. */
   #start(pending: Pending): boolean {
     const clients = this.#clientsOf(pending);
-    if (!clients.every((client) => client.hasReplyRoom(pending.replyBytes))) return false;
+    for (const client of clients) if (!client.hasReplyRoom(pending.replyBytes)) return false;
     if (isMulti(pending.participants)) this.#startRound(pending);
     else if (!clients[0]!.trySend(pending.requestId, pending.fields)) return false;
     for (const client of clients) client.reserveReply(pending.replyBytes);
@@ -335,12 +352,15 @@ export class CommitRouter {
 
   #remove(pending: Pending): void {
     this.#pending.delete(pending.requestId);
-    const unsent = this.#roundEntries.findIndex((waiting) => waiting.pending === pending);
-    if (unsent >= 0) this.#roundEntries.splice(unsent, 1);
+    if (this.#roundEntries.length > 0) {
+      const unsent = this.#roundEntries.findIndex((waiting) => waiting.pending === pending);
+      if (unsent >= 0) this.#roundEntries.splice(unsent, 1);
+    }
     this.#options.release();
   }
 
-  #clientsOf(pending: Pending): ShardClient[] {
+  #clientsOf(pending: Pending): readonly ShardClient[] {
+    if (!isMulti(pending.participants)) return this.#alone[31 - Math.clz32(pending.participants)]!;
     return this.#clients.filter((client) => ((pending.participants >>> client.shard) & 1) === 1);
   }
 
