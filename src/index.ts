@@ -16,14 +16,30 @@ export { KvSnapshot } from "./kv/kv-snapshot.js";
 export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";
 export { type KvOpenOptions, openKv } from "./kv/open-kv.js";
 export { attachKv, type KvHandle } from "./kv/share.js";
+export {
+  type DeadLetter,
+  type DeadLetterListOptions,
+  type DeadLetterPurgeOptions,
+  DeadLetters,
+} from "./queue/dead-letters.js";
+export type { KvEnqueueOptions, KvListenOptions } from "./queue/enqueue-options.js";
+export type { QueueShardStats, QueueStats, QueueTally } from "./queue/queue-stats.js";
 export type { History } from "./router/caller.js";
 export type { ShardStats } from "./router/stats.js";
 export type { Durability } from "./store/shard-store.js";
-export { ChangeFeed, type FeedState } from "./watch/change-feed.js";
-export type {
-  ChangeSelector,
-  ChangesOptions,
-  KvChange,
-  KvDeleteChange,
-  KvSetChange,
+export { ChangeFeed } from "./watch/change-feed.js";
+export type { FeedState, FeedStats } from "./watch/feed-stats.js";
+export {
+  type AnyPart,
+  anyPart,
+  type ChangeSelector,
+  type ChangesOptions,
+  type KvChange,
+  type KvChangeEvent,
+  type KvDeleteChange,
+  type KvLaggedEvent,
+  type KvProgressEvent,
+  type KvSetChange,
+  type OverflowPolicy,
+  type PlainChangesOptions,
 } from "./watch/kv-change.js";

@@ -50,6 +50,12 @@ export interface PeerStore {
   setWatched?(key: BenchKey, value: unknown): unknown;
   /** Sets of small objects by other threads of the process, for so long; how many were acknowledged. */
   setFromThreads?(threads: number, inFlight: number, seconds: number): Promise<number>;
+  /** Calls `handle` for each message of the store's queue, from when the promise has resolved. */
+  listen?(handle: (message: unknown) => void): MaybePromise<unknown>;
+  /** Adds a message to the queue. */
+  enqueue?(message: unknown): unknown;
+  /** Follows everything, and never reads it: a consumer that stands still. */
+  followUnread?(): unknown;
   /** Closes the store, opens it again, and resolves with the milliseconds that the opening alone took. */
   reopen?(): Promise<number>;
   close(): unknown;

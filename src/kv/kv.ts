@@ -7,14 +7,26 @@ import type { CommitFields } from "../codec/commit-frame.js";
 import { checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
+import type { EnqueueFields } from "../codec/queue-frame.js";
 import { KvClosedError, KvError, KvTypeError } from "../errors.js";
 import { GET_MANY_KEYS_MAX } from "../limits.js";
+import { DeadLetters } from "../queue/dead-letters.js";
+import type { KvEnqueueOptions, KvListenOptions } from "../queue/enqueue-options.js";
+import type { QueueHandler } from "../queue/queue-listener.js";
+import { QueueScope } from "../queue/queue-scope.js";
+import { type QueueStats, queueTallies } from "../queue/queue-stats.js";
 import type { Caller, History } from "../router/caller.js";
 import type { StoreHandle, StoreSettings } from "../router/sharing.js";
 import type { ShardStats } from "../router/stats.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
 import { DispatcherScope } from "../watch/dispatcher-scope.js";
-import type { ChangeSelector, ChangesOptions } from "../watch/kv-change.js";
+import type { FeedStats } from "../watch/feed-stats.js";
+import type {
+  ChangeSelector,
+  ChangesOptions,
+  KvChangeEvent,
+  PlainChangesOptions,
+} from "../watch/kv-change.js";
 import { watchKeys } from "../watch/level-watch.js";
 import { AtomicOperation } from "./atomic-operation.js";
 import {
@@ -26,6 +38,7 @@ import {
 } from "./commit-builder.js";
 import { commitResult, type KvCommitError, type KvCommitResult } from "./commit-result.js";
 import { commitVersionstamp, type KvCommitVersionstamp, type KvSetKey } from "./commit-versionstamp.js";
+import { buildEnqueue } from "./enqueue-builder.js";
 import { entryMaybe, listedEntry } from "./entries.js";
 import { KvSnapshot } from "./kv-snapshot.js";
 import {
@@ -56,6 +69,10 @@ export interface KvStats {
   readonly pendingCommits: number;
   /** Snapshots of this Kv that are open and pin pages. */
   readonly openSnapshots: number;
+  /** Each open change feed of this Kv, in the order in which they were opened. */
+  readonly feeds: readonly FeedStats[];
+  /** Open `watch(keys)` streams of this Kv. */
+  readonly watches: number;
 }
 
 /** What a Kv is made of besides its thread's way to the shards. */
@@ -83,6 +100,7 @@ export class Kv {
   readonly #context: CommitContext;
   readonly #scope: DispatcherScope;
   readonly #snapshots = new Set<KvSnapshot>();
+  readonly #queue: QueueScope;
   #closing: Promise<void> | null = null;
 
   /** Made by `openKv()`. */
@@ -90,6 +108,7 @@ export class Kv {
     this.#caller = caller;
     this.#options = options;
     this.#scope = new DispatcherScope(caller.dispatcher);
+    this.#queue = new QueueScope(caller.queue);
     this.#context = {
       clock: caller.clock,
       shardOf: (key) => caller.router.shardOf(key),
@@ -180,10 +199,65 @@ export class Kv {
 
   /** Begins an atomic commit. */
   atomic(): AtomicOperation {
-    return new AtomicOperation(this.#context, async (checks, mutations) => {
+    return new AtomicOperation(this.#context, async (checks, mutations, enqueues) => {
       this.#checkOpen();
-      return this.#commit({ checks, mutations });
+      return this.#commit(this.#withMessages({ checks, mutations }, enqueues));
     });
+  }
+
+  /**
+   * Adds a message to the store's queue, for one of the handlers that {@link Kv.listenQueue} is given, now or after the next opening.
+   *
+   * *Order*: messages of one shard that are due at one time are handed out in the order of their commits. A message that is enqueued alone
+   * goes to the shards in turn; one in a commit with keys to that of the first key. *Durability*: as the store was opened.
+   *
+   * @throws KvTypeError KV_INVALID_VALUE, KV_INVALID_OPTION, KV_INVALID_KEY, KV_LIMIT_EXCEEDED, and what {@link AtomicOperation.commit} throws.
+   */
+  async enqueue(value: unknown, options?: KvEnqueueOptions): Promise<KvCommitResult> {
+    this.#checkOpen();
+    const message = buildEnqueue(value, options, this.#context);
+    const fields = this.#withMessages({ checks: [], mutations: [] }, [message]);
+    return (await this.#commit(fields)) as KvCommitResult;
+  }
+
+  /**
+   * Handles messages of the queue until this Kv is closed, or the signal is aborted; resolves then. The process stays alive for it.
+   *
+   * A message is gone when its handler has finished. When that throws, or rejects, the message is tried again as its `backoffSchedule` says, and
+   * after that it is written under its `keysIfUndelivered`, and kept in {@link Kv.deadLetters}. While it runs nobody else gets the message, however
+   * long that takes. When the process ends meanwhile the message is delivered again: at least once, and more than once only then.
+   *
+   * *Order*: a listener with `concurrency: 1` handles the messages of a shard one after the other, in order. *Lag*: it is given no more messages than
+   * it handles at a time; the others wait in the store. Several listeners, of whatever threads, share them evenly. *Closing*: it does not wait for
+   * handlers. What they handle is settled if the store is still open on this thread when they end, and is otherwise delivered again.
+   *
+   * @throws KvTypeError KV_INVALID_OPTION; KvClosedError.
+   */
+  async listenQueue<T = unknown>(
+    handler: (value: T) => unknown,
+    options: KvListenOptions = {},
+  ): Promise<void> {
+    if (this.#closing !== null) throw new KvClosedError("Queue already closed");
+    return this.#queue.listen(handler as QueueHandler, options);
+  }
+
+  /** The messages that could not be delivered. */
+  get deadLetters(): DeadLetters {
+    this.#checkOpen();
+    return new DeadLetters({
+      stores: () => {
+        this.#checkOpen();
+        return this.#caller.stores;
+      },
+      command: (shard, command) => this.#caller.router.command(shard, command, this),
+    });
+  }
+
+  /** How many messages are in which state, per shard and in total. Cheap: it asks no thread. */
+  queueStats(): QueueStats {
+    this.#checkOpen();
+    const { listenerCount: listeners, runningCount: running } = this.#caller.queue;
+    return { ...queueTallies(this.#caller.stores), listeners, running };
   }
 
   /**
@@ -213,14 +287,35 @@ export class Kv {
   }
 
   /**
-   * Every change of some keys or prefixes that is committed from now on, in the order of the whole store.
+   * Every change of some keys, in the order of the whole store: those that are committed from now on, those after a position
+   * (`since`), or the state and then what changes it (`initial`).
    *
-   * @throws KvTypeError KV_INVALID_SELECTOR, KV_INVALID_OPTION, KV_INVALID_KEY; KvClosedError; the signal's reason.
+   * *Order*, *Lag*, *Resuming*, *Closing*: see {@link ChangeFeed}. An idle feed takes about 3 KB of memory, and costs nothing when
+   * something else changes.
+   *
+   * @param options With `progressMs`, `initial`, `onTrimmed: "resync"` or a dropping `overflow` the feed has progress or lagged events
+   * among its changes.
+   * @throws KvTypeError KV_INVALID_SELECTOR, KV_INVALID_OPTION, KV_INVALID_KEY; KvClosedError; the signal's reason. Nothing was opened
+   * then. While iterating: KvHistoryTrimmedError, KvWatchOverflowError, KvSnapshotExpiredError (the state was read too slowly), or what
+   * `where` throws; then the feed is closed.
+   *
+   * @example
+   * for await (const change of kv.changes({ prefix: ["orders"] }, { since: await lastPosition() })) {
+   *   await handle(change); // and keep change.position with what it did
+   * }
    */
   changes<T = unknown>(
     selectors: ChangeSelector | readonly ChangeSelector[],
-    options: ChangesOptions = {},
-  ): ChangeFeed<T> {
+    options?: PlainChangesOptions<T>,
+  ): ChangeFeed<T>;
+  changes<T = unknown>(
+    selectors: ChangeSelector | readonly ChangeSelector[],
+    options?: ChangesOptions<T>,
+  ): ChangeFeed<T, KvChangeEvent<T>>;
+  changes<T = unknown>(
+    selectors: ChangeSelector | readonly ChangeSelector[],
+    options: ChangesOptions<T> = {},
+  ): ChangeFeed<T> | ChangeFeed<T, KvChangeEvent<T>> {
     this.#checkOpen();
     return openChangeFeed<T>(this.#scope, selectors, options);
   }
@@ -250,13 +345,15 @@ export class Kv {
     return this.#options.share(this.#options);
   }
 
-  /** What the shards, and this thread's calls, are doing. Cheap: it asks no thread. */
+  /** What the shards, this thread's calls and this Kv's feeds are doing. It asks no thread; its cost grows with the number of feeds. */
   stats(): KvStats {
     this.#checkOpen();
     return {
       shards: this.#caller.shardStats(),
       pendingCommits: this.#caller.router.pendingCount,
       openSnapshots: this.#snapshots.size,
+      feeds: this.#scope.feedStats(),
+      watches: this.#scope.watchCount,
     };
   }
 
@@ -291,6 +388,7 @@ export class Kv {
 
   #close(): Promise<void> {
     for (const snapshot of this.#snapshots) snapshot.close();
+    this.#queue.close();
     this.#scope.close();
     this.#caller.abandon(this);
     return this.#options.release();
@@ -300,6 +398,13 @@ export class Kv {
   #commit(fields: CommitFields): Promise<KvCommitResult | KvCommitError> {
     checkCommit(fields);
     return this.#caller.router.commit(fields, this, commitResult);
+  }
+
+  /** The commit with messages, in the shard that is to keep them. */
+  #withMessages(fields: CommitFields, enqueues: readonly EnqueueFields[]): CommitFields {
+    if (enqueues.length === 0) return fields;
+    const shard = this.#caller.router.queueShardOf(fields);
+    return { ...fields, queue: { shard, enqueues, burials: [] } };
   }
 
   #readMany<T>(keys: readonly KvKey[], encoded: readonly EncodedKey[]): Promise<KvEntryMaybe<T>[]> {

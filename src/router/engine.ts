@@ -6,6 +6,9 @@
  * threads. Closing ends the watches, waits for what was sent, stops the shards, and gives the directory back. Each step that fails
  * undoes those before it.
  */
+
+import { randomInt } from "node:crypto";
+import { debuglog } from "node:util";
 import { type KvClock, ManualClock } from "../clock.js";
 import {
   CHANGE_RING_BYTES,
@@ -19,17 +22,23 @@ import { Control, ShardState } from "../ring/control.js";
 import { createRoundMemory } from "../ring/round-ring.js";
 import type { LogBounds } from "../shard/log-trimmer.js";
 import { type ManifestWish, shardDirectory } from "../store/manifest.js";
-import type { Durability } from "../store/shard-store.js";
+import type { Durability, ShardStore } from "../store/shard-store.js";
+import { isTrimWanted, publishTrim } from "../watch/watch-diagnostics.js";
 import { Caller, handleOf, openStores, type SharedStore } from "./caller.js";
 import { guardExit, unguardExit } from "./exit-guard.js";
 import { Home } from "./home.js";
-import { recover } from "./recovery.js";
+import { type Recovery, recover } from "./recovery.js";
 import { createCallerRings } from "./shard-client.js";
 import { ShardThreads, type ShardThreadsOptions } from "./shard-threads.js";
 import { Sharing } from "./sharing.js";
 
+const debug = debuglog("belfry:router");
+
 /** The opening thread's number among the callers. */
 const FIRST_CALLER = 0;
+
+/** Names of holders of one opening: they begin at a random multiple of this, so that no two openings share one. */
+const HOLDERS_PER_OPENING = 2 ** 20;
 
 export interface EngineOptions extends ManifestWish {
   readonly durability: Durability;
@@ -51,29 +60,51 @@ export class Engine {
   readonly #threads: ShardThreads;
   readonly #watchdog: NodeJS.Timeout;
   readonly #forgetClock: () => void;
+  /** The log's horizon as the watchdog saw it last. */
+  #oldest: string | null = null;
   #closing: Promise<void> | null = null;
 
   /** Opens the store in `path`, or (`null`) a private one that vanishes when it is closed. */
   static async open(path: string | null, options: EngineOptions): Promise<Engine> {
     const home = await Home.take(path, options);
-    let engine: Engine | null = null;
+    let engine: Engine;
     try {
-      engine = new Engine(home, options);
+      engine = await Engine.#openIn(home, options);
+    } catch (error) {
+      home.leave();
+      throw error;
+    }
+    try {
       await engine.#threads.start();
+      debug("opened %s: %d shards, %s", home.path, home.manifest.shards, options.durability);
       return engine;
     } catch (error) {
-      if (engine !== null) await engine.#dismantle();
-      else home.leave();
+      await engine.#dismantle();
       throw error;
     }
   }
 
-  private constructor(home: Home, options: EngineOptions) {
+  static async #openIn(home: Home, options: EngineOptions): Promise<Engine> {
+    const directories = perShard(home.manifest.shards, (shard) => shardDirectory(home.path, shard));
+    const stores = openStores(directories, options.durability);
+    try {
+      return new Engine(home, directories, stores, recover(stores), options);
+    } catch (error) {
+      // Open stores without the lock would be another process's trouble.
+      await Promise.all(stores.map((store) => store.close()));
+      throw error;
+    }
+  }
+
+  private constructor(
+    home: Home,
+    directories: readonly string[],
+    stores: readonly ShardStore[],
+    recovery: Recovery,
+    options: EngineOptions,
+  ) {
     const { shards } = home.manifest;
     this.#home = home;
-    const directories = perShard(shards, (shard) => shardDirectory(home.path, shard));
-    const stores = openStores(directories, options.durability);
-    const recovery = recover(stores);
     const store: SharedStore = {
       manifest: home.manifest,
       directories,
@@ -84,10 +115,11 @@ export class Engine {
       clock: handleOf(options.clock),
     };
     const rings = createCallerRings(shards);
-    this.caller = new Caller({ store, caller: FIRST_CALLER, rings, stores, clock: options.clock });
+    const holder = randomInt(2 ** 32) * HOLDERS_PER_OPENING;
+    this.caller = new Caller({ store, caller: FIRST_CALLER, holder, rings, stores, clock: options.clock });
     this.sharing = new Sharing(this.caller);
     this.#threads = this.#planThreads(options, recovery.redos, (shard) => [
-      { caller: FIRST_CALLER, ...rings[shard]! },
+      { caller: FIRST_CALLER, holder, ...rings[shard]! },
       ...this.sharing.ringsOf(shard),
     ]);
     this.#watchdog = setInterval(() => this.#watch(), WATCHDOG_INTERVAL_MS).unref();
@@ -177,10 +209,12 @@ export class Engine {
     await this.caller.close();
     unguardExit(this);
     this.#home.leave();
+    debug("closed %s", this.#home.path);
   }
 
   #watch(): void {
     const { control, router } = this.caller;
+    if (isTrimWanted()) this.#tellTrim();
     for (let shard = 0; shard < control.shardCount; shard++) {
       const sinceMs = control.busySinceMs(shard);
       const busyMs = sinceMs === 0 ? 0 : Date.now() - sinceMs;
@@ -188,6 +222,13 @@ export class Engine {
       router.shardStalled(shard, stalledMs);
       this.sharing.stalled(shard, stalledMs);
     }
+  }
+
+  /** The first look after somebody has subscribed only notes where the horizon is. */
+  #tellTrim(): void {
+    const { oldest, bytes } = this.caller.history();
+    if (this.#oldest !== null && oldest > this.#oldest) publishTrim({ oldest, bytes });
+    this.#oldest = oldest;
   }
 
   /** A clock that is moved by hand wakes the shards, whose timers follow it. */

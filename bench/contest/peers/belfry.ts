@@ -34,6 +34,7 @@ export function belfryStore(kv: Kv): PeerStore {
     getSync: (key) => kv.getSync(key).value,
     increment: (key) => increment(kv, key),
     watch: (key, heard) => follow(kv, key, heard),
+    followUnread: () => kv.changes({ prefix: [] }),
     setFromThreads: (threads, inFlight, seconds) => setFromThreads(kv, threads, inFlight, seconds),
     close: () => kv.close(),
   };

@@ -23,6 +23,8 @@ export interface DenoLikeKv {
   list(selector: { prefix: BenchKey }, options: { limit: number; batchSize: number }): AsyncIterable<Entry>;
   atomic(): Atomic;
   watch(keys: readonly BenchKey[]): ReadableStream<readonly Entry[]>;
+  listenQueue(handler: (message: unknown) => void): Promise<void>;
+  enqueue(message: unknown): Promise<unknown>;
   close(): unknown;
 }
 
@@ -49,6 +51,11 @@ export function kvStore(kv: DenoLikeKv): PeerStore {
     sum: (key, operand) => kv.atomic().sum(key, BigInt(operand)).commit(),
     increment: (key) => increment(kv, key),
     watch: (key, heard) => watch(kv, key, heard),
+    listen: (handle) => {
+      // It resolves when the store is closed.
+      kv.listenQueue(handle).catch(() => {});
+    },
+    enqueue: (message) => kv.enqueue(message),
     close: () => kv.close(),
   };
 }

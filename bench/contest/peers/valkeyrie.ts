@@ -25,7 +25,9 @@ export const valkeyrie: Peer = {
     const { Valkeyrie } = await importPackage<{ Valkeyrie: { open(path: string): Promise<DenoLikeKv> } }>(
       "valkeyrie",
     );
-    return kvStore(await Valkeyrie.open(join(directory, "store")));
+    const { listen: _, enqueue: __, ...store } = kvStore(await Valkeyrie.open(join(directory, "store")));
+    // It has no queue.
+    return store;
   },
 };
 

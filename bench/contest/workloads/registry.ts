@@ -5,9 +5,10 @@ import type { Workload } from "../workload.js";
 import { increment, sum } from "./contention.js";
 import { fanOuts, oneKeyCrowd } from "./fan-out.js";
 import { growth, opening } from "./growth.js";
+import { queues } from "./queue.js";
 import { getAwaited, getSync, getsInFlight, list } from "./read.js";
 import { shardsFromMain, shardsFromThreads } from "./shards.js";
-import { watchCosts } from "./watch-cost.js";
+import { stuckWatcher, watchCosts } from "./watch-cost.js";
 import { watchIdle, watchUnderLoad } from "./watch-latency.js";
 import { commitsOf100, commitsOverShards, setSequential, setsInFlight, valueSizes } from "./write.js";
 
@@ -27,6 +28,8 @@ export const WORKLOADS: readonly Workload[] = [
   ...fanOuts,
   oneKeyCrowd,
   ...watchCosts,
+  stuckWatcher,
+  ...queues,
   ...valueSizes,
   shardsFromMain,
   ...shardsFromThreads,
