@@ -2,8 +2,8 @@
  * Owns what the main job says at its end: the figures, and their summary as text.
  */
 import { cpus } from "node:os";
+import { textTable } from "../contest/report/text-table.js";
 import type { Spread } from "../percentiles.js";
-import { textTable } from "../text-table.js";
 import { type Check, holds } from "./check.js";
 import { CHANGES_PER_FLIGHT } from "./history.js";
 import type { FlightsOptions } from "./options.js";

@@ -60,7 +60,7 @@ export type ChangeFields = {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
   /** The value before the change; left out where nobody asked for it. */
-  readonly previous?: { readonly encoding: number; readonly value: Uint8Array };
+  readonly previous?: { readonly encoding: number; readonly value: Uint8Array } | undefined;
 };
 
 /** Bytes before the hashes. */

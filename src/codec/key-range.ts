@@ -12,7 +12,8 @@
  * simply empty; a cursor never leads outside of the range it is applied to.
  *
  * @see Source: Deno KV, its cursor strings and error texts included.
- * Differs: a bound whose bytes, but not whose parts, begin with the prefix is refused; Deno lists an empty range.
+ * Differs: a bound whose bytes, but not whose parts, begin with the prefix is refused; Deno lists an empty range. The cursor at a start
+ * key whose bytes begin the end key's is not empty: an empty one means the beginning.
  */
 import { KvTypeError } from "../errors.js";
 import { checkReadKey, compareBytes, encodeKey, type KvKey } from "./key.js";
@@ -73,7 +74,7 @@ export function selectorRange(selector: KvListSelector): SelectorRange {
   if (compareBytes(startKey, endKey) > 0) {
     throw new KvTypeError("KV_INVALID_SELECTOR", "Start key is greater than end key");
   }
-  return { start: startKey, end: endKey, cursorBase: commonPrefix(startKey, endKey) };
+  return { start: startKey, end: endKey, cursorBase: boundsBase(startKey, endKey) };
 }
 
 /** The cursor that stands at `key`, which must begin with the cursor base. */
@@ -141,6 +142,12 @@ function isUnder(key: Uint8Array, prefixKey: Uint8Array): boolean {
   if (compareBytes(key.subarray(0, prefixKey.length), prefixKey) !== 0) return false;
   // An ff goes on with the escape of a zero inside of the prefix's last part: ["a\0b"] is not under ["a"].
   return key[prefixKey.length] !== 0xff;
+}
+
+/** What the bounds have in common, less a byte where it is all of the start key: the cursor at that key must not be empty. */
+function boundsBase(start: Uint8Array, end: Uint8Array): Uint8Array {
+  const common = commonPrefix(start, end);
+  return common.length < start.length ? common : common.subarray(0, Math.max(0, common.length - 1));
 }
 
 function commonPrefix(a: Uint8Array, b: Uint8Array): Uint8Array {

@@ -36,14 +36,14 @@ let offset = 0;
 /** What began so far, in order: a reference names its place. */
 let objects: object[] = [];
 
-/** The value in the bytes, or NOT_PLAIN. */
-export function decodePlainValue(source: Uint8Array): unknown {
-  const version = source[1]!;
-  if (source[0] !== V8Tag.version || version < V8_VERSION_PLAIN_MIN || version > V8_VERSION_MAX) {
+/** The value in the bytes from `start` on, or NOT_PLAIN. */
+export function decodePlainValue(source: Uint8Array, start = 0): unknown {
+  const version = source[start + 1]!;
+  if (source[start] !== V8Tag.version || version < V8_VERSION_PLAIN_MIN || version > V8_VERSION_MAX) {
     return NOT_PLAIN;
   }
   bytes = source;
-  offset = 2;
+  offset = start + 2;
   const value = readValue(0);
   bytes = EMPTY;
   if (objects.length > 0) objects = [];

@@ -10,7 +10,7 @@
  * 2. The bytes are V8's own, up to what only V8 can see: a number or text that it holds in a wider form than needed, and an
  *    array that once had holes.
  * 3. Bounded: at most SCRATCH_BYTES, DEPTH_MAX levels, OBJECTS_MAX objects and ARRAY_LENGTH_MAX elements an array. Larger
- *    values are V8's, which is faster there.
+ *    values are V8's, which is faster there; an array of more objects is left to it before any has been written for nothing.
  * 4. An accessor may call back in here: the inner call leaves the scratch alone and goes to V8.
  */
 import { types } from "node:util";
@@ -21,6 +21,7 @@ const SCRATCH_BYTES = 32 * 1024;
 /** Every value but text, bigint and key fits this many bytes. */
 const SMALL_BYTES_MAX = 16;
 const DEPTH_MAX = 16;
+/** Each object is looked for among those before it, so more of them would take quadratic time. */
 const OBJECTS_MAX = 64;
 const ARRAY_LENGTH_MAX = 256;
 /** Longer texts are written by the binding. It must stay below 128: its length is one byte then. */
@@ -171,6 +172,7 @@ function writeObject(value: object, depth: number): boolean {
 function writeArray(array: readonly unknown[], depth: number): boolean {
   const { length } = array;
   // As many keys as elements, and no element missing: then no key is anything but an index.
+  if (length >= OBJECTS_MAX && typeof array[0] === "object" && array[0] !== null) return false;
   if (length > ARRAY_LENGTH_MAX || Object.keys(array).length !== length) return false;
   scratch[end++] = V8Tag.beginDenseArray;
   writeVarint(length);

@@ -9,6 +9,7 @@
  *   queue:     u16 messages that the command was about and that were there, then for each leased message: its id (12 bytes), u8 times
  *              that its handler has failed, u8 times that its handling was interrupted
  */
+import { putBytes, putU32 } from "./little-endian.js";
 import { MESSAGE_ID_BYTES } from "./queue-message.js";
 import { VERSIONSTAMP_BYTES } from "./versionstamp.js";
 
@@ -54,6 +55,22 @@ const MESSAGE_BYTES_MAX = 240;
 /** The most bytes that the answer to a commit with `checks` checks may take. */
 export function replyBytesMax(checks: number): number {
   return HEADER_BYTES + Math.max(MESSAGE_BYTES_MAX, 2 + checks * FAILED_CHECK_BYTES);
+}
+
+/** Bytes of the answer to a commit that was made. */
+export const COMMITTED_REPLY_BYTES = HEADER_BYTES + VERSIONSTAMP_BYTES + 1;
+
+/** Writes the answer to a commit that was made. Hot path: once for every write. There is room for {@link COMMITTED_REPLY_BYTES}. */
+export function writeCommittedReply(
+  target: Uint8Array,
+  offset: number,
+  requestId: number,
+  reply: Extract<Reply, { status: typeof ReplyStatus.committed }>,
+): void {
+  putU32(target, offset, requestId);
+  target[offset + 4] = ReplyStatus.committed;
+  putBytes(target, offset + HEADER_BYTES, reply.versionstamp);
+  target[offset + HEADER_BYTES + VERSIONSTAMP_BYTES] = reply.changed ? 1 : 0;
 }
 
 /** The most bytes that the answer to a queue command which leases up to `want` messages may take. */
@@ -131,14 +148,14 @@ export function readRequestId(bytes: Uint8Array, offset: number): number {
 /** The reply in `bytes[offset, end)`. Its arrays are private copies. */
 export function decodeReply(bytes: Uint8Array, offset: number, end: number): Reply {
   const status = bytes[offset + 4] as ReplyStatus;
-  const body = bytes.slice(offset + HEADER_BYTES, end);
+  const start = offset + HEADER_BYTES;
+  if (status === ReplyStatus.committed) {
+    const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
+    for (let index = 0; index < VERSIONSTAMP_BYTES; index++) versionstamp[index] = bytes[start + index]!;
+    return { status, versionstamp, changed: bytes[start + VERSIONSTAMP_BYTES] === 1 };
+  }
+  const body = bytes.slice(start, end);
   switch (status) {
-    case ReplyStatus.committed:
-      return {
-        status,
-        versionstamp: body.slice(0, VERSIONSTAMP_BYTES),
-        changed: body[VERSIONSTAMP_BYTES] === 1,
-      };
     case ReplyStatus.refused:
       return { status, failedChecks: decodeFailedChecks(body) };
     case ReplyStatus.misuse:

@@ -18,6 +18,12 @@ import { assertCloneable, cloneError, refuseSharedMemory } from "./native-serial
 /** Listing the keys of longer arrays would cost more than serializing them. */
 const KEYED_LENGTH_MAX = 4096;
 
+/** Levels and objects that the quick look goes through; it remembers none, so cycles end here, and what is shared is met again. */
+const PLAIN_DEPTH_MAX = 16;
+const PLAIN_VISITS_MAX = 20_000;
+
+let visitsLeft = 0;
+
 type ViewConstructor = new (buffer: ArrayBuffer) => ArrayBufferView;
 
 /** Objects that were rebuilt, by their originals. */
@@ -30,10 +36,36 @@ type Rebuilt = Map<object, object>;
  * V8 would refuse.
  */
 export function storableValue(value: unknown): unknown {
-  if (!isObject(value) || !holdsLooseView(value)) return value;
+  if (!isObject(value)) return value;
+  visitsLeft = PLAIN_VISITS_MAX;
+  if (isPlainTree(value, 0) || !holdsLooseView(value)) return value;
   // Rebuilding would make plain objects of things that V8 refuses, so it has to refuse them first.
   assertCloneable(value);
   return rebuild(value, new Map());
+}
+
+/**
+ * Whether there is nothing in a value but plain objects, arrays and what is no object: most large values. Hot path: a third of what the
+ * thorough look costs, since it keeps no list of what it has seen. `false` means that it could not tell.
+ */
+function isPlainTree(value: object, depth: number): boolean {
+  if (depth > PLAIN_DEPTH_MAX || --visitsLeft < 0 || types.isProxy(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype === Array.prototype && Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      const item: unknown = value[index];
+      if (isObject(item) && !isPlainTree(item, depth + 1)) return false;
+    }
+    return Object.keys(value).length === value.length;
+  }
+  if (prototype !== Object.prototype) return false;
+  const keys = Object.keys(value);
+  for (let index = 0; index < keys.length; index++) {
+    const item = (value as Record<string, unknown>)[keys[index]!];
+    if (isObject(item) && !isPlainTree(item, depth + 1)) return false;
+  }
+  // A Map or a view that has been given the prototype of a plain object has no keys, or begins with an index.
+  return keys.length > 0 && !(keys[0]! >= "0" && keys[0]! <= "9~");
 }
 
 /** Visits everything that V8 would, each object once. Keeps a list of its own, so that depth costs no stack. */

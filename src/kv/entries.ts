@@ -1,7 +1,7 @@
 /**
  * Owns the making of a caller's entry from stored bytes.
  */
-import { entryEncoding, entryValue, entryVersionstamp } from "../codec/entry.js";
+import { ENTRY_HEADER_BYTES, entryEncoding, entryVersionstamp } from "../codec/entry.js";
 import { decodeKey, type KvKey } from "../codec/key.js";
 import type { KvEntry, KvEntryMaybe } from "../codec/kv-entry.js";
 import { decodeValue } from "../codec/value.js";
@@ -20,7 +20,7 @@ export function listedEntry<T>(encodedKey: Uint8Array, bytes: Uint8Array): Liste
 function entry<T>(key: KvKey, bytes: Uint8Array): KvEntry<T> {
   return {
     key,
-    value: decodeValue(entryEncoding(bytes), entryValue(bytes)) as T,
+    value: decodeValue(entryEncoding(bytes), bytes, ENTRY_HEADER_BYTES) as T,
     versionstamp: entryVersionstamp(bytes),
   };
 }

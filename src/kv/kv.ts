@@ -162,10 +162,15 @@ export class Kv {
    * @throws KvTypeError KV_INVALID_KEY, KV_INVALID_VALUE (it can't be cloned), KV_INVALID_OPTION, KV_LIMIT_EXCEEDED, and what
    * {@link AtomicOperation.commit} throws.
    */
-  async set(key: KvSetKey, value: unknown, options?: KvSetOptions): Promise<KvCommitResult> {
-    this.#checkOpen();
-    const fields = { checks: [], mutations: [buildSet(key, value, options, this.#context)] };
-    return (await this.#commit(fields)) as KvCommitResult;
+  set(key: KvSetKey, value: unknown, options?: KvSetOptions): Promise<KvCommitResult> {
+    // Not an async function: that would make two promises more, of a write that takes microseconds.
+    try {
+      this.#checkOpen();
+      const fields = { checks: NO_CHECKS, mutations: [buildSet(key, value, options, this.#context)] };
+      return this.#commit(fields) as Promise<KvCommitResult>;
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   /** Deletes a key. One that is not there is no error. */
@@ -412,9 +417,10 @@ export class Kv {
     return this.#options.release();
   }
 
-  async #commit(fields: CommitFields): Promise<KvCommitResult | KvCommitError> {
+  /** Throws what is wrong with the commit; what becomes of it is the promise's. */
+  #commit(fields: CommitFields): Promise<KvCommitResult | KvCommitError> {
     checkCommit(fields);
-    return commitResult(await this.#caller.router.commit(fields, this), fields);
+    return this.#caller.router.commit(fields, this, commitResult);
   }
 
   /** The commit with messages, in the shard that is to keep them. */
@@ -437,6 +443,8 @@ export class Kv {
     if (this.#closing !== null) throw new KvClosedError();
   }
 }
+
+const NO_CHECKS: CommitFields["checks"] = [];
 
 function encodeReadKey(key: KvKey): EncodedKey {
   const encoded = encodeKey(key);

@@ -120,7 +120,7 @@ export class Caller {
       caller,
       holder,
       command: (shard, command) => this.router.command(shard, command, this.queue),
-      commit: (fields) => this.router.commit(fields, this.queue),
+      commit: (fields) => this.router.commit(fields, this.queue, (reply) => reply),
       shardOf: (key) => this.router.shardOf(key),
       read: (shard, ids) => this.#readMessages(shard, ids),
       hold: () => this.#bell.hold(),

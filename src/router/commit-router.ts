@@ -45,7 +45,8 @@ interface Pending {
   /** Bit i: shard i takes part. */
   readonly participants: number;
   readonly replyBytes: number;
-  readonly bytes: number;
+  /** What it holds while it waits; 0 where it never had to. */
+  bytes: number;
   readonly owner: CommitOwner;
   resolve(reply: Reply): void;
   reject(error: Error): void;
@@ -70,6 +71,8 @@ export interface CommitRouterOptions {
 export class CommitRouter {
   readonly #options: CommitRouterOptions;
   readonly #clients: readonly ShardClient[];
+  /** Each client in a list of its own, for commits that have one participant. */
+  readonly #alone: readonly (readonly ShardClient[])[];
   readonly #pending = new Map<number, Pending>();
   /** Commits without room, by shard; the last queue is that of the rounds. */
   readonly #backlogs: Pending[][];
@@ -89,6 +92,7 @@ export class CommitRouter {
     this.#options = options;
     this.#queueTurn = options.caller;
     this.#clients = options.clients;
+    this.#alone = options.clients.map((client) => [client]);
     this.#backlogs = Array.from({ length: options.clients.length + 1 }, () => []);
     this.#refusals = options.clients.map(() => null);
   }
@@ -98,15 +102,28 @@ export class CommitRouter {
     return partitionOf(key, this.#options.partitionDepth, this.#clients.length);
   }
 
-  /** Sends a commit. The promise settles when it is answered, or rejects when nobody can. */
-  commit(fields: CommitFields, owner: CommitOwner): Promise<Reply> {
-    return this.#send(fields, this.#participantsOf(fields), replyBytesMax(fields.checks.length), owner);
+  /** Sends a commit. The promise settles with what `read` makes of the answer, or throws, or rejects when nobody can answer. */
+  commit<T>(
+    fields: CommitFields,
+    owner: CommitOwner,
+    read: (reply: Reply, fields: CommitFields) => T,
+  ): Promise<T> {
+    const route = {
+      participants: this.#participantsOf(fields),
+      replyBytes: replyBytesMax(fields.checks.length),
+    };
+    return this.#send(fields, route, owner, (reply) => read(reply, fields));
   }
 
   /** Sends a command to a shard's queue. It is no commit, but travels and settles like one. */
   command(shard: number, command: QueueCommand, owner: CommitOwner): Promise<Reply> {
     const replyBytes = queueReplyBytesMax(command.kind === "turn" ? command.want : 0);
-    return this.#send(encodeQueueCommand(command), 1 << shard, replyBytes, owner);
+    return this.#send(
+      encodeQueueCommand(command),
+      { participants: 1 << shard, replyBytes },
+      owner,
+      (reply) => reply,
+    );
   }
 
   /** The shard that keeps the messages of a commit: that of its first key. Commits of messages alone take turns over the shards that take writes. */
@@ -123,7 +140,13 @@ export class CommitRouter {
     return turn % count;
   }
 
-  #send(body: RequestBody, participants: number, replyBytes: number, owner: CommitOwner): Promise<Reply> {
+  #send<T>(
+    body: RequestBody,
+    route: { readonly participants: number; readonly replyBytes: number },
+    owner: CommitOwner,
+    read: (reply: Reply) => T,
+  ): Promise<T> {
+    const { participants, replyBytes } = route;
     return new Promise((resolve, reject) => {
       const refusal = this.#refusalOf(participants);
       if (refusal !== null) return reject(refusal);
@@ -132,15 +155,22 @@ export class CommitRouter {
         body,
         participants,
         replyBytes,
-        bytes: bodyBytes(body),
+        bytes: 0,
         owner,
-        resolve,
+        resolve: (reply) => {
+          try {
+            resolve(read(reply));
+          } catch (error) {
+            reject(error);
+          }
+        },
         reject,
         settled: false,
         isStarted: false,
       };
       const queue = this.#queueOf(participants);
       if (this.#backlogs[queue]!.length > 0 || !this.#start(pending)) {
+        pending.bytes = bodyBytes(body);
         if (this.#backlogBytes + pending.bytes > CALLER_BACKLOG_BYTES_MAX) {
           return reject(new KvOverloadedError(this.#backlogBytes, CALLER_BACKLOG_BYTES_MAX));
         }
@@ -275,7 +305,7 @@ export class CommitRouter {
   /** Hands a commit on if there is room for it and its answer. */
   #start(pending: Pending): boolean {
     const clients = this.#clientsOf(pending);
-    if (!clients.every((client) => client.hasReplyRoom(pending.replyBytes))) return false;
+    for (const client of clients) if (!client.hasReplyRoom(pending.replyBytes)) return false;
     if (isMulti(pending.participants)) this.#startRound(pending);
     else if (!clients[0]!.trySend(pending.requestId, pending.body)) return false;
     for (const client of clients) client.reserveReply(pending.replyBytes);
@@ -369,12 +399,15 @@ export class CommitRouter {
 
   #remove(pending: Pending): void {
     this.#pending.delete(pending.requestId);
-    const unsent = this.#roundEntries.findIndex((waiting) => waiting.pending === pending);
-    if (unsent >= 0) this.#roundEntries.splice(unsent, 1);
+    if (this.#roundEntries.length > 0) {
+      const unsent = this.#roundEntries.findIndex((waiting) => waiting.pending === pending);
+      if (unsent >= 0) this.#roundEntries.splice(unsent, 1);
+    }
     this.#options.release();
   }
 
-  #clientsOf(pending: Pending): ShardClient[] {
+  #clientsOf(pending: Pending): readonly ShardClient[] {
+    if (!isMulti(pending.participants)) return this.#alone[31 - Math.clz32(pending.participants)]!;
     return this.#clients.filter((client) => ((pending.participants >>> client.shard) & 1) === 1);
   }
 

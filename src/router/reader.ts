@@ -11,7 +11,7 @@
  * 4. What is returned is private; what `decode` gets is borrowed for the call.
  */
 import type { KvClock } from "../clock.js";
-import { isExpired } from "../codec/entry.js";
+import { entryExpiresAtMs, isExpired } from "../codec/entry.js";
 import { compareBytes, partitionOf, sharedParts } from "../codec/key.js";
 import type { KeyRange } from "../codec/key-range.js";
 import { type Control, ShardState } from "../ring/control.js";
@@ -59,13 +59,10 @@ export class Reader {
   }
 
   /** The newest state of one key. Hot path: two atomic loads, one LMDB read, one more load. */
-  async get<T>(key: Uint8Array, decode: DecodeEntry<T>): Promise<T> {
+  get<T>(key: Uint8Array, decode: DecodeEntry<T>): T | Promise<T> {
     const shard = this.#shardOf(key);
-    for (;;) {
-      const result = this.#getOnce(shard, key, decode);
-      if (!this.cuts.isUnsettled(shard)) return result;
-      await this.cuts.settled([shard]);
-    }
+    const result = this.#getOnce(shard, key, decode);
+    return this.cuts.isUnsettled(shard) ? this.#getSettled(shard, key, decode) : result;
   }
 
   /** The same without a promise; blocks the thread while a round that the shard is in finishes. */
@@ -124,6 +121,14 @@ export class Reader {
     return found;
   }
 
+  async #getSettled<T>(shard: number, key: Uint8Array, decode: DecodeEntry<T>): Promise<T> {
+    for (;;) {
+      await this.cuts.settled([shard]);
+      const result = this.#getOnce(shard, key, decode);
+      if (!this.cuts.isUnsettled(shard)) return result;
+    }
+  }
+
   #getOnce<T>(shard: number, key: Uint8Array, decode: DecodeEntry<T>): T {
     // The state first: a transaction that is not under way any more has raised the counter.
     const isIdle = this.#control.state(shard) === ShardState.running;
@@ -134,7 +139,9 @@ export class Reader {
       store.renew();
     }
     const entry = key.length === 0 ? undefined : store.readEntry(key);
-    return decode(live(entry, entry === undefined ? 0 : this.#clock.nowMs()), 0);
+    if (entry === undefined) return decode(null, 0);
+    const expiresAtMs = entryExpiresAtMs(entry);
+    return decode(expiresAtMs !== 0 && expiresAtMs <= this.#clock.nowMs() ? null : entry, 0);
   }
 
   /** LMDB has no empty key, and neither has the store: nothing is there. */
@@ -144,10 +151,16 @@ export class Reader {
 
   #rows(read: RangeRead, cut: Cut): Iterable<Row> {
     const { range, reverse } = read;
-    const sources = this.#shardsOfRange(range).map((shard) =>
-      this.#stores[shard]!.rangeEntries(range.start, range.end, reverse, cut.snapshot(shard)),
+    const { start, end } = range;
+    const shards = this.#shardsOfRange(range);
+    if (shards.length === 1) {
+      const shard = shards[0]!;
+      return this.#stores[shard]!.borrowEntries(start, end, reverse, cut.snapshot(shard));
+    }
+    const sources = shards.map((shard) =>
+      this.#stores[shard]!.rangeEntries(start, end, reverse, cut.snapshot(shard)),
     );
-    return sources.length === 1 ? sources[0]! : mergeRows(sources, reverse);
+    return mergeRows(sources, reverse);
   }
 
   #shardOf(key: Uint8Array): number {

@@ -7,7 +7,14 @@
  * 3. What a dead thread had taken and not released gets the answer "unknown outcome", and nothing else does.
  */
 import { receiveMessageOnPort } from "node:worker_threads";
-import { encodeReply, type Reply, ReplyStatus, readRequestId } from "../codec/reply-frame.js";
+import {
+  COMMITTED_REPLY_BYTES,
+  encodeReply,
+  type Reply,
+  ReplyStatus,
+  readRequestId,
+  writeCommittedReply,
+} from "../codec/reply-frame.js";
 import type { Control } from "../ring/control.js";
 import { type FrameBatch, FrameRingConsumer, FrameRingProducer } from "../ring/frame-ring.js";
 import type { CallerLink, PortMessage } from "./boot.js";
@@ -24,10 +31,18 @@ export class AttachedCaller {
   }
 
   reply(requestId: number, reply: Reply): void {
+    if (reply.status === ReplyStatus.committed) {
+      writeCommittedReply(this.#replies.bytes, this.#reserve(COMMITTED_REPLY_BYTES), requestId, reply);
+      return;
+    }
     const bytes = encodeReply(requestId, reply);
-    const offset = this.#replies.reserve(bytes.length);
+    this.#replies.bytes.set(bytes, this.#reserve(bytes.length));
+  }
+
+  #reserve(bytes: number): number {
+    const offset = this.#replies.reserve(bytes);
     if (offset < 0) throw new Error(`caller ${this.link.caller} asked without reserving room for the answer`);
-    this.#replies.bytes.set(bytes, offset);
+    return offset;
   }
 
   /** Makes the replies visible. Says whether there were any. */

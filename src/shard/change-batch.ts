@@ -21,7 +21,7 @@ import {
   writeChangeRecord,
   writeStubRecord,
 } from "../codec/change-record.js";
-import { encodeEntry } from "../codec/entry.js";
+import { ENTRY_HEADER_BYTES, type EntryHeader, encodeEntry, writeEntry } from "../codec/entry.js";
 import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
 import { LOG_ROW_BYTES_MAX } from "../limits.js";
 import { type ChangeRingWriter, maxRecordBytes } from "../ring/change-ring.js";
@@ -34,6 +34,8 @@ import type { LogTrimmer } from "./log-trimmer.js";
 const NOTHING = new Uint8Array(0);
 const STUB_BYTES_MAX = 64;
 const INITIAL_BYTES = 256 * 1024;
+/** Larger entries are made in memory of their own. */
+const SCRATCH_BYTES = 64 * 1024;
 /** Where a shard stands that has no history. */
 const NEW_SHARD: ShardHead = {
   lastVersionstamp: new Uint8Array(VERSIONSTAMP_BYTES),
@@ -49,6 +51,8 @@ export class ChangeBatch {
   readonly #ringRecordBytesMax: number;
   #bytes = new Uint8Array(INITIAL_BYTES);
   #view = new DataView(this.#bytes.buffer);
+  /** Entries are made here one after the other: the store copies each at once, and knows the memory's address already. */
+  readonly #scratch = new Uint8Array(SCRATCH_BYTES);
   #end = 0;
   #rowStart = 0;
   /** Offset of each record that is too large for the ring. */
@@ -165,7 +169,7 @@ export class ChangeBatch {
       return;
     }
     const { encoding, value, expiresAtMs } = after;
-    this.#store.putEntry(key, encodeEntry({ encoding, counter, order, expiresAtMs }, value));
+    this.#store.putEntry(key, this.#entry({ encoding, counter, order, expiresAtMs }, value));
     if (expiresAtMs !== 0) {
       this.#store.putExpiry(expiresAtMs, key);
       this.#earliestDueMs = Math.min(this.#earliestDueMs, expiresAtMs);
@@ -181,8 +185,14 @@ export class ChangeBatch {
       expiresAtMs,
       key,
       value,
-      ...previousOf(before?.previous),
+      previous: before?.previous ?? undefined,
     });
+  }
+
+  /** Bytes of an entry, good until the next one is made. */
+  #entry(header: EntryHeader, value: Uint8Array): Uint8Array {
+    if (ENTRY_HEADER_BYTES + value.length > SCRATCH_BYTES) return encodeEntry(header, value);
+    return this.#scratch.subarray(0, writeEntry(this.#scratch, header, value));
   }
 
   #deletion(counter: number, order: number, key: Uint8Array, place: number): ChangeFields {
@@ -207,8 +217,8 @@ export class ChangeBatch {
     if (this.#end + padded > this.#bytes.length) this.#grow(this.#end + padded);
     if (padded > this.#ringRecordBytesMax) this.#oversized.push(this.#end);
     const end = writeChangeRecord(this.#bytes, this.#view, this.#end, fields);
-    this.#bytes.fill(0, end, this.#end + padded);
     this.#end += padded;
+    for (let offset = end; offset < this.#end; offset++) this.#bytes[offset] = 0;
     this.#recordedCounter = fields.counter;
     this.#recordedOrder = fields.order;
   }

@@ -7,6 +7,7 @@
  * An entry that has expired and is not swept yet counts as absent. A commit that touches one first lets it be swept, so that its
  * expiry is heard before what comes in its place.
  */
+import { readLatin1 } from "../codec/byte-text.js";
 import { type CommitFields, type MutationFields, MutationType } from "../codec/commit-frame.js";
 import { entryEncoding, entryExpiresAtMs, entryValue, isExpired } from "../codec/entry.js";
 import { appendVersionstampPart, compareBytes } from "../codec/key.js";
@@ -44,8 +45,8 @@ export interface NewValue extends StoredValue {
 export interface Before {
   /** When it would have expired; 0: never. */
   readonly expiresAtMs: number;
-  /** Its versionstamp, 10 private bytes. */
-  readonly versionstamp: Uint8Array;
+  /** Its versionstamp, 10 private bytes, where the commit's answer may need it; else `null`. */
+  readonly versionstamp: Uint8Array | null;
   /** Its value, where somebody wants to know; else `null`. */
   readonly previous: StoredValue | null;
 }
@@ -97,7 +98,7 @@ interface Draft {
 
 /** Plans a commit. Bytes in the plan are private or belong to the commit's own frame. */
 export function planCommit(commit: CommitFields, context: PlanContext): Plan {
-  if (context.checked !== true) {
+  if (context.checked !== true && commit.checks.length > 0) {
     const failedChecks = failingChecks(commit, context);
     if (failedChecks.length > 0 || hasLostLease(commit, context)) return { verdict: "refuse", failedChecks };
   }
@@ -107,9 +108,7 @@ export function planCommit(commit: CommitFields, context: PlanContext): Plan {
     return {
       verdict: "apply",
       expired,
-      effects: inOrder(
-        drafts.filter((draft) => draft.isTouched && (draft.before || draft.value)).map(effectOf),
-      ),
+      effects: effectsOf(drafts),
       unchanged: loneUnchanged(commit, drafts),
     };
   } catch (error) {
@@ -145,12 +144,15 @@ export function resolveKey(mutation: MutationFields, versionstamp: string): Uint
 }
 
 /** By place, as the parts of a commit over several shards are put together: watchers hear the same on any number of shards. */
-function inOrder(effects: Effect[]): Effect[] {
-  return effects.sort((a, b) => a.place - b.place);
-}
-
-function effectOf(draft: Draft): Effect {
-  return { shard: draft.shard, key: draft.key, place: draft.place, before: draft.before, after: draft.value };
+function effectsOf(drafts: readonly Draft[]): Effect[] {
+  const effects: Effect[] = [];
+  let isInOrder = true;
+  for (const { shard, key, place, before, value, isTouched } of drafts) {
+    if (!isTouched || (before === null && value === null)) continue;
+    if (effects.length > 0 && effects.at(-1)!.place > place) isInOrder = false;
+    effects.push({ shard, key, place, before, after: value });
+  }
+  return isInOrder ? effects : effects.sort((a, b) => a.place - b.place);
 }
 
 function failingChecks(commit: CommitFields, context: PlanContext): FailedCheckFields[] {
@@ -186,22 +188,23 @@ function draftAll(
 ): Draft[] {
   const drafts: Draft[] = [];
   const byKey = mutations.length > 1 ? new Map<string, Draft>() : null;
-  mutations.forEach((mutation, place) => {
+  for (let place = 0; place < mutations.length; place++) {
+    const mutation = mutations[place]!;
     const key = mutation.keyKind === 0 ? mutation.key : resolveKey(mutation, context.versionstamp());
     const shard = mutation.keyKind === 0 ? mutation.shard : context.shardOf(key);
-    if (context.onlyShard !== undefined && shard !== context.onlyShard) return;
-    const name = byKey && Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1");
+    if (context.onlyShard !== undefined && shard !== context.onlyShard) continue;
+    const name = byKey && readLatin1(key, 0, key.length);
     let draft = byKey?.get(name!);
     if (draft === undefined) {
       draft = startDraft({ shard, key, place }, mutation, context, expired);
       drafts.push(draft);
       byKey?.set(name!, draft);
     }
-    if (mutation.ifChanged === true && isSame(draft.value, mutation)) return;
+    if (mutation.ifChanged === true && isSame(draft.value, mutation)) continue;
     draft.isTouched = true;
     draft.place = place;
     draft.value = mutate(draft.value, mutation);
-  });
+  }
   return drafts;
 }
 
@@ -211,20 +214,30 @@ function startDraft(
   context: PlanContext,
   expired: ExpiredEntry[],
 ): Draft {
-  const entry = context.read(target.shard, target.key);
-  if (entry === undefined) return { ...target, before: null, value: null, isTouched: false };
+  const { shard, key, place } = target;
+  const entry = context.read(shard, key);
+  if (entry === undefined) return { shard, key, before: null, place, value: null, isTouched: false };
   const expiresAtMs = entryExpiresAtMs(entry);
-  const isLive = !isExpired(entry, context.nowMs);
+  const isLive = expiresAtMs === 0 || expiresAtMs > context.nowMs;
   const isRead = context.withPrevious === true || (isLive && needsValue(mutation));
   const stored = isRead ? { encoding: entryEncoding(entry), value: entryValue(entry).slice() } : null;
   const previous = context.withPrevious === true ? stored : null;
   if (!isLive) {
-    expired.push({ ...target, expiresAtMs, previous });
-    return { ...target, before: null, value: null, isTouched: false };
+    expired.push({ shard, key, expiresAtMs, place, previous });
+    return { shard, key, before: null, place, value: null, isTouched: false };
   }
-  const versionstamp = entry.slice(STAMP_OFFSET, STAMP_OFFSET + VERSIONSTAMP_BYTES);
-  const value = { ...(stored ?? UNREAD), expiresAtMs };
-  return { ...target, before: { expiresAtMs, versionstamp, previous }, value, isTouched: false };
+  // Only a set that may change nothing answers with it.
+  const versionstamp =
+    mutation.ifChanged === true ? entry.slice(STAMP_OFFSET, STAMP_OFFSET + VERSIONSTAMP_BYTES) : null;
+  const { encoding, value } = stored ?? UNREAD;
+  return {
+    shard,
+    key,
+    before: { expiresAtMs, versionstamp, previous },
+    place,
+    value: { encoding, value, expiresAtMs },
+    isTouched: false,
+  };
 }
 
 /** Stands for a value that no mutation looks at. */

@@ -49,6 +49,7 @@ interface FrameSlice {
   readonly end: number;
 }
 
+const NO_MUTATIONS: readonly MutationFields[] = [];
 const UNKNOWN: Reply = { status: ReplyStatus.unknown };
 
 export class SingleCommits {
@@ -188,7 +189,9 @@ export class SingleCommits {
    * next one whose versionstamp belongs to this shard, which is as good as any other and makes the commit a single-shard one.
    */
   #nextOrder(commit: CommitFields): void {
-    const suffixed = commit.mutations.filter((mutation) => mutation.keyKind !== 0);
+    const suffixed = hasSuffixed(commit)
+      ? commit.mutations.filter(({ keyKind }) => keyKind !== 0)
+      : NO_MUTATIONS;
     do {
       this.#order += 2;
       if (this.#order > ORDER_MAX) {
@@ -205,6 +208,12 @@ export class SingleCommits {
       return partitionOf(key, this.#partitionDepth, this.#writer.control.shardCount) === this.#writer.shard;
     });
   }
+}
+
+/** Whether a key of the commit ends in its versionstamp. Hot path: once for every write. */
+function hasSuffixed({ mutations }: CommitFields): boolean {
+  for (let index = 0; index < mutations.length; index++) if (mutations[index]!.keyKind !== 0) return true;
+  return false;
 }
 
 function countBits(word: number): number {

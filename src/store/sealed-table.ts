@@ -61,7 +61,7 @@ export class SealedTable implements Table {
     this.#table.remove(key);
   }
 
-  /** Rows with private payloads, checked one by one as they are taken. */
+  /** Rows as the table lends them, checked one by one as they are taken. */
   *getRange(options: RangeOptions): Generator<Row> {
     for (const { key, value } of this.#table.getRange(options))
       yield { key, value: this.#opened(key, value) };

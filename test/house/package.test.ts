@@ -18,6 +18,8 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 const ROOT = process.cwd();
 const PROGRAM = `
 import { KvU64, openKv } from "belfry";
+import { WORKLOADS, workloadNamed } from "belfry/bench";
+if (!WORKLOADS.includes(workloadNamed("set"))) throw new Error("the harness knows no workload");
 await using kv = await openKv(process.argv[2], { shards: 2 });
 await kv.atomic().set(["users", 1], { name: "Ada" }).sum(["count"], 1n).commit();
 const [user, count] = await kv.getMany<[{ name: string }, KvU64]>([["users", 1], ["count"]]);
@@ -49,9 +51,10 @@ describe("the package", () => {
 
   afterAll(() => rmSync(project, { recursive: true, force: true }));
 
-  it("holds the library and its threads, and neither tests nor benchmarks", () => {
+  it("holds the library, its threads and the harness that measures it, and no tests", () => {
     const installed = join(project, "node_modules", "belfry");
-    expect(readdirSync(join(installed, "dist")).sort()).toEqual(["src", "workers"]);
+    expect(readdirSync(join(installed, "dist")).sort()).toEqual(["bench", "src", "workers"]);
+    expect(readdirSync(join(installed, "dist", "bench"))).toEqual(["contest"]);
     expect(readdirSync(installed)).toEqual(expect.arrayContaining(["LICENSE", "README.md", "package.json"]));
   });
 

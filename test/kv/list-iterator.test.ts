@@ -195,3 +195,16 @@ describe("errors", () => {
     await expect(first({ prefix: [] }, { batchSize: 1001 })).rejects.toThrow("Too many entries (max 1000)");
   });
 });
+
+test("a cursor at a start key that begins the end key goes on behind it", async () => {
+  const kv = await tempKv();
+  for (const key of [["a"], ["a", "b"], ["a", "c"]]) await kv.set(key, key);
+  const selector = { start: ["a"], end: ["a", "z"] };
+  const iterator = kv.list(selector);
+  await iterator.next();
+  expect(await valuesOf(kv, selector, { cursor: iterator.cursor })).toEqual([
+    ["a", "b"],
+    ["a", "c"],
+  ]);
+  expect(await valuesOf(kv, selector, { cursor: iterator.cursor, reverse: true })).toEqual([]);
+});

@@ -2,7 +2,7 @@
  * `npm run torture -- <name> --seconds N --seed S`: runs one torture, says what was tried, and fails when a promise was broken.
  */
 import { CommandLineError, EXIT_MISUSE, numberFlag, parseFlags, wordFlag } from "../../bench/command-line.js";
-import { textTable } from "../../bench/text-table.js";
+import { textTable } from "../../bench/contest/report/text-table.js";
 import { TORTURES } from "./registry.js";
 import { runTorture, type Torture, type TortureResult } from "./torture.js";
 

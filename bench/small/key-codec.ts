@@ -1,13 +1,13 @@
 /** Keys to bytes and back. */
 import { decodeKey, encodeKey } from "../../src/codec/key.js";
-import { sampleKey } from "../sample-data.js";
-import { measureSmall } from "../small-bench.js";
-import type { Workload } from "../workload.js";
+import { measureSmall } from "./measure.js";
+import { sampleKey } from "./sample-data.js";
+import type { SmallWorkload } from "./workload.js";
 
-export const keyCodec: Workload = {
+export const keyCodec: SmallWorkload = {
   name: "key-codec",
   about: "a key of three parts to bytes and back",
-  run: ({ seconds }) => {
+  run: (seconds) => {
     const key = sampleKey(1234);
     const mixed = [new Uint8Array(16).fill(7), 2n ** 70n, true, "é€𝕏"];
     const encoded = encodeKey(key);

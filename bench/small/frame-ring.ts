@@ -5,18 +5,18 @@ import {
   FrameRingConsumer,
   FrameRingProducer,
 } from "../../src/ring/frame-ring.js";
-import { measureSmall } from "../small-bench.js";
-import type { Workload } from "../workload.js";
+import { measureSmall } from "./measure.js";
+import type { SmallWorkload } from "./workload.js";
 
 const RING_BYTES = 1024 * 1024;
 const FRAME_BYTES = 200;
 const FRAMES_PER_BATCH = 64;
 const TAKE_BYTES_MAX = 256 * 1024;
 
-export const frameRing: Workload = {
+export const frameRing: SmallWorkload = {
   name: "frame-ring",
   about: "hand over frames of 200 bytes, one at a time and in batches",
-  run: ({ seconds }) => {
+  run: (seconds) => {
     const ring = createFrameRing(RING_BYTES);
     const producer = new FrameRingProducer(ring);
     const consumer = new FrameRingConsumer(ring);

@@ -9,14 +9,14 @@ import {
 } from "../../src/codec/change-record.js";
 import { encodeKey } from "../../src/codec/key.js";
 import { encodeValue } from "../../src/codec/value.js";
-import { sampleKey, sampleValue } from "../sample-data.js";
-import { measureSmall } from "../small-bench.js";
-import type { Workload } from "../workload.js";
+import { measureSmall } from "./measure.js";
+import { sampleKey, sampleValue } from "./sample-data.js";
+import type { SmallWorkload } from "./workload.js";
 
-export const changeRecord: Workload = {
+export const changeRecord: SmallWorkload = {
   name: "change-record",
   about: "the record of one set, with its prefix hashes",
-  run: ({ seconds }) => {
+  run: (seconds) => {
     const fields = sampleChange();
     const bytes = new Uint8Array(changeRecordBytes(fields));
     const view = new DataView(bytes.buffer);

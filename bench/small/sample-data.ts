@@ -1,7 +1,7 @@
 /**
  * Owns the keys and values that workloads use, so that their numbers can be compared. Pure.
  */
-import type { KvKey } from "../src/index.js";
+import type { KvKey } from "../../src/index.js";
 
 /** Keys that a workload spreads its writes and reads over. */
 export const KEY_COUNT = 10_000;

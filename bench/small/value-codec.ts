@@ -1,14 +1,14 @@
 /** Values to bytes and back, beside V8's own structured clone. */
 import { deserialize, serialize } from "node:v8";
 import { decodeValue, encodeValue } from "../../src/codec/value.js";
-import { largeValue, mapValue, sampleValue } from "../sample-data.js";
-import { measureSmall, type SmallTask } from "../small-bench.js";
-import type { Workload } from "../workload.js";
+import { measureSmall, type SmallTask } from "./measure.js";
+import { largeValue, mapValue, sampleValue } from "./sample-data.js";
+import type { SmallWorkload } from "./workload.js";
 
-export const valueCodec: Workload = {
+export const valueCodec: SmallWorkload = {
   name: "value-codec",
   about: "a small plain object, an array of 100 of them, and a Map of dates; beside node:v8",
-  run: ({ seconds }) => {
+  run: (seconds) => {
     const tasks = [
       ...tasksOf("small object", sampleValue(7)),
       ...tasksOf("100 objects", largeValue()),

@@ -5,7 +5,7 @@
  * is over; the time per call is the median over the samples, since a mean would count what else the machine did.
  */
 import { Bench } from "tinybench";
-import type { Measurement } from "./workload.js";
+import type { SmallResult } from "./workload.js";
 
 const CALLS_PER_SAMPLE = 200;
 const WARMUP_SHARE = 0.25;
@@ -23,7 +23,7 @@ export interface SmallTask {
 }
 
 /** Measures one after the other, each for `seconds`. */
-export async function measureSmall(tasks: readonly SmallTask[], seconds: number): Promise<Measurement[]> {
+export async function measureSmall(tasks: readonly SmallTask[], seconds: number): Promise<SmallResult[]> {
   const timeMs = seconds * 1000;
   const bench = new Bench({
     time: timeMs,
@@ -40,7 +40,7 @@ export async function measureSmall(tasks: readonly SmallTask[], seconds: number)
   return tasks.map((task, index) => measurementOf(task, bench.tasks[index]!.result));
 }
 
-function measurementOf(task: SmallTask, result: Bench["tasks"][number]["result"]): Measurement {
+function measurementOf(task: SmallTask, result: Bench["tasks"][number]["result"]): SmallResult {
   if (result.state !== "completed") {
     const cause = "error" in result ? result.error : undefined;
     throw new Error(`${task.name} ended as ${result.state}`, { cause });
@@ -50,7 +50,6 @@ function measurementOf(task: SmallTask, result: Bench["tasks"][number]["result"]
   return {
     name: task.name,
     unit: task.unit,
-    durability: null,
     perSecond: 1e6 / perOperationUs(result.latency.p50),
     p50Us: perOperationUs(result.latency.p50),
     p99Us: perOperationUs(result.latency.p99),

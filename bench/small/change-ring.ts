@@ -2,18 +2,18 @@
 import { changeRecordBytes, writeChangeRecord } from "../../src/codec/change-record.js";
 import { ChangeRingReader, ChangeRingWriter, createChangeRing } from "../../src/ring/change-ring.js";
 import { aligned } from "../../src/ring/ring-memory.js";
-import { measureSmall } from "../small-bench.js";
-import type { Workload } from "../workload.js";
 import { sampleChange } from "./change-record.js";
+import { measureSmall } from "./measure.js";
+import type { SmallWorkload } from "./workload.js";
 
 const RING_BYTES = 4 * 1024 * 1024;
 const RECORDS_PER_BLOCK = 64;
 const POLL_BYTES_MAX = 256 * 1024;
 
-export const changeRing: Workload = {
+export const changeRing: SmallWorkload = {
   name: "change-ring",
   about: "publish records and poll them again, one at a time and in blocks",
-  run: ({ seconds }) => {
+  run: (seconds) => {
     const ring = createChangeRing(RING_BYTES);
     const writer = new ChangeRingWriter(ring);
     const reader = new ChangeRingReader(ring);
