@@ -27,11 +27,18 @@ export { attachKv, type KvHandle } from "./kv/share.js";
 export type { History } from "./router/caller.js";
 export type { ShardStats } from "./router/stats.js";
 export type { Durability } from "./store/shard-store.js";
-export { ChangeFeed, type FeedState } from "./watch/change-feed.js";
-export type {
-  ChangeSelector,
-  ChangesOptions,
-  KvChange,
-  KvDeleteChange,
-  KvSetChange,
+export { ChangeFeed } from "./watch/change-feed.js";
+export type { FeedState, FeedStats } from "./watch/feed-stats.js";
+export {
+  anyPart,
+  type ChangeSelector,
+  type ChangesOptions,
+  type KvChange,
+  type KvChangeEvent,
+  type KvDeleteChange,
+  type KvLaggedEvent,
+  type KvProgressEvent,
+  type KvSetChange,
+  type OverflowPolicy,
+  type PlainChangesOptions,
 } from "./watch/kv-change.js";

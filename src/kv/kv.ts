@@ -14,7 +14,13 @@ import type { StoreHandle, StoreSettings } from "../router/sharing.js";
 import type { ShardStats } from "../router/stats.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
 import { DispatcherScope } from "../watch/dispatcher-scope.js";
-import type { ChangeSelector, ChangesOptions } from "../watch/kv-change.js";
+import type { FeedStats } from "../watch/feed-stats.js";
+import type {
+  ChangeSelector,
+  ChangesOptions,
+  KvChangeEvent,
+  PlainChangesOptions,
+} from "../watch/kv-change.js";
 import { watchKeys } from "../watch/level-watch.js";
 import { AtomicOperation } from "./atomic-operation.js";
 import {
@@ -57,6 +63,10 @@ export interface KvStats {
   readonly pendingCommits: number;
   /** Snapshots of this Kv that are open and pin pages. */
   readonly openSnapshots: number;
+  /** Each open change feed of this Kv, in the order in which they were opened. */
+  readonly feeds: readonly FeedStats[];
+  /** Open `watch(keys)` streams of this Kv. */
+  readonly watches: number;
 }
 
 /** What a Kv is made of besides its thread's way to the shards. */
@@ -209,14 +219,35 @@ export class Kv {
   }
 
   /**
-   * Every change of some keys or prefixes that is committed from now on, in the order of the whole store.
+   * Every change of some keys, in the order of the whole store: those that are committed from now on, those after a position
+   * (`since`), or the state and then what changes it (`initial`).
    *
-   * @throws KvTypeError KV_INVALID_SELECTOR, KV_INVALID_OPTION, KV_INVALID_KEY; KvClosedError; the signal's reason.
+   * *Order*, *Lag*, *Resuming*, *Closing*: see {@link ChangeFeed}. An idle feed takes about 2 KB of memory, and costs nothing when
+   * something else changes.
+   *
+   * @param options With `progressMs`, `initial`, `onTrimmed: "resync"` or a dropping `overflow` the feed has progress or lagged events
+   * among its changes.
+   * @throws KvTypeError KV_INVALID_SELECTOR, KV_INVALID_OPTION, KV_INVALID_KEY; KvClosedError; the signal's reason. Nothing was opened
+   * then. While iterating: KvHistoryTrimmedError, KvWatchOverflowError, KvSnapshotExpiredError (the state was read too slowly), or what
+   * `where` throws; then the feed is closed.
+   *
+   * @example
+   * for await (const change of kv.changes({ prefix: ["orders"] }, { since: await lastPosition() })) {
+   *   await handle(change); // and keep change.position with what it did
+   * }
    */
   changes<T = unknown>(
     selectors: ChangeSelector | readonly ChangeSelector[],
-    options: ChangesOptions = {},
-  ): ChangeFeed<T> {
+    options?: PlainChangesOptions<T>,
+  ): ChangeFeed<T>;
+  changes<T = unknown>(
+    selectors: ChangeSelector | readonly ChangeSelector[],
+    options?: ChangesOptions<T>,
+  ): ChangeFeed<T, KvChangeEvent<T>>;
+  changes<T = unknown>(
+    selectors: ChangeSelector | readonly ChangeSelector[],
+    options: ChangesOptions<T> = {},
+  ): ChangeFeed<T> | ChangeFeed<T, KvChangeEvent<T>> {
     this.#checkOpen();
     return openChangeFeed<T>(this.#scope, selectors, options);
   }
@@ -259,13 +290,15 @@ export class Kv {
     return this.#options.share(this.#options);
   }
 
-  /** What the shards, and this thread's calls, are doing. Cheap: it asks no thread. */
+  /** What the shards, this thread's calls and this Kv's feeds are doing. It asks no thread; its cost grows with the number of feeds. */
   stats(): KvStats {
     this.#checkOpen();
     return {
       shards: this.#caller.shardStats(),
       pendingCommits: this.#caller.router.pendingCount,
       openSnapshots: this.#snapshots.size,
+      feeds: this.#scope.feedStats(),
+      watches: this.#scope.watchCount,
     };
   }
 

@@ -192,6 +192,16 @@ export class Control {
     return Number(floor < lowest ? floor : lowest);
   }
 
+  /**
+   * Every change of one shard whose counter is below the result has been published to its ring: the same as {@link watermark} for readers
+   * who don't ask for the other shards. A round needs no floor here: its members lift their marks when they have published their parts.
+   */
+  shardLine(shard: number): number {
+    const next = Atomics.load(this.longs, COUNTER_LINE * LINE_LONGS) + 1n;
+    const inFlight = Atomics.load(this.longs, this.#shardLong(shard, SHARD_LOWEST_IN_FLIGHT));
+    return Number(inFlight < next ? inFlight : next);
+  }
+
   // ── callers ──────────────────────────────────────────────────────────────────────────────────────
 
   /** Index of a caller's bell in {@link words}, for `Atomics.waitAsync`. */

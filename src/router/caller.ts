@@ -5,6 +5,8 @@
 import { type ClockHandle, clockFrom, type KvClock, type ManualClock } from "../clock.js";
 import {
   compareVersionstampBytes,
+  readCounter,
+  readOrder,
   readVersionstamp,
   VERSIONSTAMP_BYTES,
   writeVersionstamp,
@@ -17,7 +19,9 @@ import { callerHolder } from "../ring/sequencing-lock.js";
 import type { Manifest } from "../store/manifest.js";
 import { type Durability, ShardStore } from "../store/shard-store.js";
 import { Dispatcher } from "../watch/dispatcher.js";
-import type { Stamp } from "../watch/stamp.js";
+import { FIRST_STAMP, type Stamp } from "../watch/stamp.js";
+import type { StateSnapshot } from "../watch/state-snapshot.js";
+import { publishShardRestart } from "../watch/watch-diagnostics.js";
 import { Bell } from "./bell.js";
 import { type CommitOwner, CommitRouter } from "./commit-router.js";
 import { Reader } from "./reader.js";
@@ -101,6 +105,8 @@ export class Caller {
       setWatching: (watching) => this.control.setWatching(caller, watching),
       onActive: () => this.#bell.hold(),
       onIdle: () => this.#bell.release(),
+      takeState: () => this.#takeState(),
+      setPreviousWanted: (wanted) => this.control.setPreviousWanted(caller, wanted),
     });
   }
 
@@ -129,6 +135,7 @@ export class Caller {
 
   /** A shard has a new thread. */
   shardRestarted(shard: number): void {
+    publishShardRestart({ shard, restarts: this.control.incarnation(shard) });
     this.dispatcher.restart(shard);
     this.router.shardRestarted(shard);
   }
@@ -160,6 +167,25 @@ export class Caller {
     return this.dispatcher.poll();
   }
 
+  /** A cut of the whole store, as a feed reads it that begins with the state. */
+  async #takeState(): Promise<StateSnapshot> {
+    const { reader, clock } = this;
+    const cut = await reader.snapshot();
+    const lastStamps = this.#stores.map((store, shard) =>
+      stampOfBytes(store.lastVersionstamp(cut.snapshot(shard))),
+    );
+    return {
+      lastStamps,
+      read: (start, end, limit) =>
+        reader.readRange({ range: { start, end }, reverse: false, limit }, cut, (key, entry) => ({
+          key: Uint8Array.from(key),
+          entry: Uint8Array.from(entry),
+        })),
+      nowMs: () => clock.nowMs(),
+      done: () => cut.done(),
+    };
+  }
+
   #readLog(shard: number, after: Stamp, bytesMax: number): Uint8Array[] {
     const store = this.#stores[shard]!;
     const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
@@ -171,6 +197,12 @@ export class Caller {
     }
     return store.readLog(versionstamp, bytesMax);
   }
+}
+
+/** A new shard has none: nothing is at or below the first stamp. */
+function stampOfBytes(versionstamp: Uint8Array | undefined): Stamp {
+  if (versionstamp === undefined) return FIRST_STAMP;
+  return { counter: readCounter(versionstamp, 0), order: readOrder(versionstamp, 0) };
 }
 
 /** The handle by which other threads read the same clock. */

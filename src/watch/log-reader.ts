@@ -18,7 +18,7 @@ import { KvCorruptError } from "../errors.js";
 import { CATCH_UP_SLICE_BYTES_MAX } from "../limits.js";
 import { takeCommit } from "./commit-merge.js";
 import { RecordQueue } from "./record-queue.js";
-import { compareStamps, type Stamp } from "./stamp.js";
+import { compareStamps, laterStamp, type Stamp } from "./stamp.js";
 
 /**
  * Reads one shard's change log, on a snapshot that is fresh when the call begins.
@@ -34,16 +34,32 @@ export class LogReader {
   readonly #readBytesMax: number;
   #sliceBytesLeft = 0;
 
-  /** @param after The last stamp that is not wanted. */
-  constructor(shardCount: number, readLog: ReadLog, after: Stamp) {
+  /**
+   * @param after The last stamp that is not wanted.
+   * @param ahead Of each shard, where it has one, another one if that is later.
+   */
+  constructor(
+    shardCount: number,
+    readLog: ReadLog,
+    after: Stamp,
+    ahead: readonly (Stamp | undefined)[] = [],
+  ) {
     this.#readLog = readLog;
-    this.#queues = Array.from({ length: shardCount }, () => new RecordQueue(after));
+    this.#queues = Array.from(
+      { length: shardCount },
+      (_, shard) => new RecordQueue(laterStamp(after, ahead[shard] ?? after)),
+    );
     this.#readBytesMax = Math.ceil(CATCH_UP_SLICE_BYTES_MAX / shardCount);
   }
 
   /** Allows another {@link CATCH_UP_SLICE_BYTES_MAX} bytes of log to be read (and at most one row of each shard more). */
   beginSlice(): void {
     this.#sliceBytesLeft = CATCH_UP_SLICE_BYTES_MAX;
+  }
+
+  /** Bytes that were read since the slice began. */
+  get sliceBytes(): number {
+    return CATCH_UP_SLICE_BYTES_MAX - this.#sliceBytesLeft;
   }
 
   /**
