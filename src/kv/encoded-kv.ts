@@ -12,12 +12,11 @@ import type { ReadableStream } from "node:stream/web";
 import { type CommitFields, KeyKind, type MutationFields, MutationType } from "../codec/commit-frame.js";
 import { entryEncoding, entryValue, entryVersionstamp } from "../codec/entry.js";
 import { checkReadKey, checkWriteKey, decodeKey, type EncodedKey } from "../codec/key.js";
-import type { KeyRange } from "../codec/key-range.js";
 import { decodeValue, Encoding } from "../codec/value.js";
 import { parseVersionstamp } from "../codec/versionstamp.js";
 import { KvCorruptError, KvRangeError, KvTypeError } from "../errors.js";
 import { KEY_BYTES_MAX, LIST_BATCH_MAX } from "../limits.js";
-import type { Reader } from "../router/reader.js";
+import type { RangeRead, Reader } from "../router/reader.js";
 import type { CommitSource } from "../watch/dispatcher.js";
 import { watchKeys } from "../watch/level-watch.js";
 import type { CommitContext } from "./commit-builder.js";
@@ -39,6 +38,8 @@ export interface KvEncodedRange {
   /** From 1 to 1000. */
   readonly limit: number;
   readonly reverse: boolean;
+  /** The range ends early, behind the entry with which the stored entries have this many bytes. Default: no bound. */
+  readonly bytesMax?: number;
 }
 
 export interface KvEncodedCheck {
@@ -233,12 +234,8 @@ function checkRange({ start, end, limit }: KvEncodedRange): void {
   throw new KvRangeError("KV_INVALID_OPTION", `limit is ${limit}, must be from 1 to ${LIST_BATCH_MAX}`);
 }
 
-function rangeRead({ start, end, limit, reverse }: KvEncodedRange): {
-  readonly range: KeyRange;
-  readonly limit: number;
-  readonly reverse: boolean;
-} {
-  return { range: { start, end }, limit, reverse };
+function rangeRead({ start, end, limit, reverse, bytesMax }: KvEncodedRange): RangeRead {
+  return { range: { start, end }, limit, reverse, bytesMax };
 }
 
 /** Copies: what the reader lends is gone after the call. */
