@@ -84,7 +84,11 @@ function formatPart(part: KvKeyPart): string {
     return `0x${Array.from(part, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
   }
   // JSON writes a lone surrogate as an escape, which percent-encoding could not.
-  const isPlain = part !== "" && !LONE_SURROGATE.test(part) && parseSegment(encodePart(part)) === part;
+  const isPlain =
+    part !== "" &&
+    !part.startsWith('"') &&
+    !LONE_SURROGATE.test(part) &&
+    parseSegment(encodePart(part)) === part;
   return isPlain ? encodePart(part) : encodePart(JSON.stringify(part));
 }
 

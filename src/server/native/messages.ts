@@ -11,6 +11,13 @@ import {
 import type { Exchange } from "../exchange.js";
 import { HttpError } from "../http-error.js";
 
+/** What `curl -d` and `fetch` say of a text when nobody tells them more is taken for JSON too. */
+const JSON_TYPES: ReadonlySet<string> = new Set([
+  JSON_TYPE,
+  "text/plain",
+  "application/x-www-form-urlencoded",
+]);
+
 /** The message in a body. @throws HttpError 415; KvTypeError for a body that is no message. */
 export function messageOf(exchange: Exchange, body: Uint8Array): unknown {
   return decodeMessage(body, formOf(exchange.headers["content-type"] ?? JSON_TYPE));
@@ -25,7 +32,7 @@ export function sendMessage(exchange: Exchange, status: number, message: unknown
 
 function formOf(contentType: string): MessageForm {
   const type = contentType.split(";")[0]!.trim().toLowerCase();
-  if (type === JSON_TYPE) return "json";
+  if (JSON_TYPES.has(type)) return "json";
   if (type === BINARY_TYPE) return "binary";
   throw new HttpError(415, "UNSUPPORTED_MEDIA_TYPE", `the body must be ${JSON_TYPE} or ${BINARY_TYPE}`);
 }
