@@ -8,7 +8,7 @@ import { atomicWrite, snapshotRead } from "./connect/data-path.js";
 import { CONNECT_PATH, dataPathVersion, metadata } from "./connect/metadata.js";
 import { watchStream } from "./connect/watch-stream.js";
 import type { Exchange } from "./exchange.js";
-import { badRequest, HttpError, httpErrorOf } from "./http-error.js";
+import { badRequest, errorBody, HttpError, httpErrorOf } from "./http-error.js";
 import { type Metrics, OPENMETRICS_TYPE } from "./metrics.js";
 import { ENTRIES_PATH, entryRoute } from "./native/entry-route.js";
 import { messageOf, sendMessage } from "./native/messages.js";
@@ -201,6 +201,7 @@ export class Handler {
         message,
         signal: this.#ending(exchange),
         onChange: () => metrics.countChange(),
+        onError: this.#makings.onError,
       });
     };
     const watch: Route = async (exchange, principal) => {
@@ -214,6 +215,7 @@ export class Handler {
         message,
         signal: this.#ending(exchange),
         onChange: () => {},
+        onError: this.#makings.onError,
       });
     };
     return [
@@ -240,9 +242,10 @@ export class Handler {
 }
 
 /** KV Connect's clients show the text as it is; everybody else gets a message. */
-function sendRefusal(exchange: Exchange, { status, code, message, headers }: HttpError): void {
+function sendRefusal(exchange: Exchange, refusal: HttpError): void {
+  const { status, message, headers } = refusal;
   if (exchange.path.startsWith(NATIVE)) {
-    const body = JSON.stringify({ error: { code, message } });
+    const body = JSON.stringify(errorBody(refusal));
     exchange.send(status, { ...headers, "content-type": "application/json" }, body);
   } else exchange.send(status, { ...headers, ...PLAIN }, message);
 }

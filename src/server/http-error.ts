@@ -1,7 +1,14 @@
 /**
  * Owns what a failed request is answered with: a status, a stable code and a text. Nothing internal leaves through it.
  */
-import { KvError, type KvErrorCode, type KvMisuseCode, KvRangeError, KvTypeError } from "../errors.js";
+import {
+  KvError,
+  type KvErrorCode,
+  KvHistoryTrimmedError,
+  type KvMisuseCode,
+  KvRangeError,
+  KvTypeError,
+} from "../errors.js";
 
 /** Codes of refusals that only a server makes. */
 export type HttpErrorCode =
@@ -24,14 +31,18 @@ export class HttpError extends Error {
   readonly status: number;
   readonly code: HttpErrorCode | KvErrorCode | KvMisuseCode;
   readonly headers: Readonly<Record<string, string>>;
+  /** What the client needs to make the same error of it. */
+  readonly details: Readonly<Record<string, string>>;
 
   constructor(
     status: number,
     code: HttpError["code"],
     message: string,
     headers: Readonly<Record<string, string>> = {},
+    details: Readonly<Record<string, string>> = {},
   ) {
     super(message);
+    this.details = details;
     this.status = status;
     this.code = code;
     this.headers = headers;
@@ -48,7 +59,6 @@ const STATUS_OF_CODE: Partial<Record<KvErrorCode, number>> = {
   KV_OVERLOADED: 503,
   KV_SHARD_FAILED: 503,
   KV_SHARD_STALLED: 503,
-  KV_HISTORY_TRIMMED: 410,
   KV_WATCH_OVERFLOW: 409,
 };
 
@@ -64,6 +74,10 @@ export function httpErrorOf(error: unknown, onInternal: (error: unknown) => void
   if (error instanceof KvTypeError || error instanceof KvRangeError) {
     return new HttpError(400, error.code, error.message);
   }
+  if (error instanceof KvHistoryTrimmedError) {
+    const { requested, oldest } = error;
+    return new HttpError(410, error.code, error.message, {}, { requested, oldest });
+  }
   if (error instanceof KvError) {
     const status = STATUS_OF_CODE[error.code] ?? 500;
     if (status === 500) onInternal(error);
@@ -71,4 +85,9 @@ export function httpErrorOf(error: unknown, onInternal: (error: unknown) => void
   }
   onInternal(error);
   return new HttpError(500, "INTERNAL", "An internal server error occurred.");
+}
+
+/** The body of a refusal. */
+export function errorBody({ code, message, details }: HttpError): object {
+  return { error: { code, message, ...details } };
 }

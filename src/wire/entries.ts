@@ -49,6 +49,8 @@ export interface WireList {
 export interface WirePage {
   readonly entries: readonly WireEntry[];
   readonly cursor: string;
+  /** For each entry the cursor behind it, where they were asked for. */
+  readonly cursors?: readonly string[];
 }
 
 /** The body of every answer that is no success. */

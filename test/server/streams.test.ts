@@ -11,7 +11,7 @@ interface StreamEvent {
 }
 
 /** Reads server-sent events one by one. */
-async function openEvents(url: string, headers: Readonly<Record<string, string>> = {}) {
+async function openEvents(url: string, headers: Readonly<Record<string, string>> = {}, skipsProgress = true) {
   const ended = new AbortController();
   onTestFinished(() => ended.abort());
   const response = await fetch(url, { headers, signal: ended.signal });
@@ -27,7 +27,7 @@ async function openEvents(url: string, headers: Readonly<Record<string, string>>
         text = text.slice(end + 2);
         const field = (name: string) =>
           lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
-        if (field("event") === undefined) continue;
+        if (field("event") === undefined || (skipsProgress && field("event") === "progress")) continue;
         return { event: field("event")!, id: field("id"), data: JSON.parse(field("data")!) };
       }
       const { done, value } = await reader.read();
@@ -59,11 +59,25 @@ describe("a stream of changes", () => {
     expect(await resumed.next()).toMatchObject({ data: { type: "delete", key: ["a", 1] } });
   });
 
+  it("says where it begins, so that nothing is missed before the first change", async () => {
+    const { url, kv } = await tempServer();
+    const address = `${url}/v1/changes?${query("selectors", { prefix: [] })}`;
+    const events = await openEvents(address, {}, false);
+    const begin = await events.next();
+    expect(begin).toMatchObject({ event: "progress" });
+    events.close();
+    await kv.set(["missed"], 1);
+    const resumed = await openEvents(address, { "last-event-id": begin!.id! });
+    expect(await resumed.next()).toMatchObject({ data: { key: ["missed"] } });
+  });
+
   it("begins with the state, whose events can't be resumed from", async () => {
     const { url, kv } = await tempServer();
     await kv.set(["a", 1], "old");
     const events = await openEvents(
       `${url}/v1/changes?${query("selectors", [{ prefix: ["a"] }])}&${query("options", { initial: true })}`,
+      {},
+      false,
     );
     expect(await events.next()).toMatchObject({ event: "change", id: undefined, data: { initial: true } });
     expect(await events.next()).toMatchObject({ event: "progress", id: expect.stringMatching(/./) });

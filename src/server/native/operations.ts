@@ -93,7 +93,7 @@ export const atomic: Operation = (message, { kv, principal }): Promise<KvCommitR
 
 /** A page: at most `limit` entries, and no more once they have 8 MiB. */
 export const list: Operation = async (message, { encoded, principal }): Promise<WirePage> => {
-  const fields = fieldsOf(message, ["selector", "limit", "cursor", "reverse"]);
+  const fields = fieldsOf(message, ["selector", "limit", "cursor", "reverse", "cursors"]);
   const selector = fieldsOf(fields["selector"], ["prefix", "start", "end"], "selector");
   const limit = integerField(fields, "limit", 1, LIST_BATCH_MAX) ?? LIST_BATCH_DEFAULT;
   const reverse = flagField(fields, "reverse") ?? false;
@@ -112,6 +112,9 @@ export const list: Operation = async (message, { encoded, principal }): Promise<
       }),
     ),
     cursor: last === undefined ? "" : encodeCursor(last.key, whole.cursorBase),
+    ...(flagField(fields, "cursors") === true && {
+      cursors: entries.map(({ key }) => encodeCursor(key, whole.cursorBase)),
+    }),
   };
 };
 

@@ -122,10 +122,14 @@ export const ROUTES: readonly Route[] = [
         limit: { type: "integer", minimum: 1, maximum: 1000 },
         cursor: text,
         reverse: flag,
+        cursors: flag,
       },
       ["selector"],
     ),
-    response: object({ entries: list(ref("Entry")), cursor: text }, ["entries", "cursor"]),
+    response: object({ entries: list(ref("Entry")), cursor: text, cursors: list(text) }, [
+      "entries",
+      "cursor",
+    ]),
     run: operations.list,
   },
   {

@@ -12,14 +12,14 @@
  * by the policy that its options choose; what waits in memory for it is bounded by the feed's buffer and the socket's.
  */
 import { encodeKey, type KvKey } from "../../codec/key.js";
-import type { ChangeSelector, ChangesOptions, Kv, KvChangeEvent } from "../../index.js";
+import type { ChangeSelector, ChangesOptions, Kv, KvChangeEvent, KvProgressEvent } from "../../index.js";
 import { anyPart } from "../../index.js";
 import { SERVER_HEARTBEAT_MS, SERVER_STREAM_BYTES_MAX, SERVER_STREAM_CHANGES_MAX } from "../../limits.js";
 import { decodeJson } from "../../wire/message.js";
 import { toTagged } from "../../wire/tagged.js";
 import type { Principal } from "../access.js";
 import type { Exchange } from "../exchange.js";
-import { badRequest, HttpError, httpErrorOf } from "../http-error.js";
+import { badRequest, errorBody, HttpError, httpErrorOf } from "../http-error.js";
 import { itemsOf, pump } from "../pump.js";
 import { demandKeys } from "./operations.js";
 import { type Fields, fieldsOf, keyField, listField } from "./request-fields.js";
@@ -33,6 +33,8 @@ export interface StreamRequest {
   /** Aborts when the client goes or the server stops. */
   readonly signal: AbortSignal;
   readonly onChange: () => void;
+  /** What nobody foresaw. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** Options that can be given over the network. */
@@ -46,8 +48,10 @@ export async function changesRoute(request: StreamRequest): Promise<void> {
   const given = fields["selectors"];
   const selectors = (Array.isArray(given) ? given : [given]).map(selectorOf);
   for (const selector of selectors) demandSelector(principal, selector);
-  const feed = kv.changes(selectors, optionsOf(exchange, fields));
-  await stream(request, feed[Symbol.asyncIterator](), (event) => {
+  const options = optionsOf(exchange, fields);
+  const begin = isFromNow(options) ? beginning(kv) : undefined;
+  const feed = kv.changes(selectors, begin === undefined ? options : { ...options, since: begin.position });
+  await stream(request, from(begin, feed), (event) => {
     if (event.type !== "progress" && event.type !== "lagged") onChange();
     const isState = "initial" in event && event.initial === true;
     return eventText(nameOf(event), event, isState ? undefined : event.position);
@@ -64,7 +68,7 @@ export async function watchRoute(request: StreamRequest): Promise<void> {
 }
 
 async function stream<T>(
-  { exchange, signal }: StreamRequest,
+  { exchange, signal, onError }: StreamRequest,
   items: AsyncIterator<T, unknown>,
   textOf: (item: T) => string,
 ): Promise<void> {
@@ -85,8 +89,7 @@ async function stream<T>(
     const reason = signal.aborted ? "the server is shutting down" : "the store was closed";
     await out.write(eventText("end", { reason }, undefined));
   } catch (error) {
-    const { code, message } = httpErrorOf(error, (cause) => console.error("belfry server:", cause));
-    await out.write(eventText("failure", { error: { code, message } }, undefined));
+    await out.write(eventText("failure", errorBody(httpErrorOf(error, onError)), undefined));
   } finally {
     out.end();
   }
@@ -119,6 +122,36 @@ function optionsOf(exchange: Exchange, fields: Fields): ChangesOptions {
   }
   const bounds = { bufferBytesMax: SERVER_STREAM_BYTES_MAX, bufferCountMax: SERVER_STREAM_CHANGES_MAX };
   return { progressMs: SERVER_HEARTBEAT_MS, ...options, ...bounds } as ChangesOptions;
+}
+
+function isFromNow({ since, initial }: ChangesOptions): boolean {
+  return initial !== true && (since === undefined || since === "now");
+}
+
+/**
+ * Where a feed from now on begins, said to the client before anything else: who loses its connection before the first change would not know
+ * otherwise, and miss what happens until it is back. A commit that was not acknowledged yet may come or not, as with every "now".
+ */
+function beginning(kv: Kv): KvProgressEvent {
+  const { newest } = kv.history();
+  return { type: "progress", versionstamp: newest, position: newest };
+}
+
+/** No generator: its `return` would wait for a `next` that is under way. */
+function from(
+  begin: KvProgressEvent | undefined,
+  feed: AsyncIterable<KvChangeEvent>,
+): AsyncIterator<KvChangeEvent, unknown> {
+  const changes = feed[Symbol.asyncIterator]();
+  let first = begin;
+  return {
+    next: async () => {
+      const event = first;
+      first = undefined;
+      return event === undefined ? changes.next() : { done: false, value: event };
+    },
+    return: async () => (await changes.return?.()) ?? { done: true, value: undefined },
+  };
 }
 
 /** A selector as it travels: in a pattern, `{any: true}` stands for any part. */
