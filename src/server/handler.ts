@@ -28,7 +28,7 @@ export interface HandlerMakings {
   readonly metrics: Metrics;
   readonly streams: StreamCount;
   readonly bodyBytesMax: number;
-  readonly connectionCount: () => number;
+  readonly port: () => { readonly connectionCount: number; readonly bufferedBytes: number };
   readonly openApi: string;
   /** Aborts when streams are to end, with the reason that they tell. */
   readonly stopping: AbortSignal;
@@ -116,7 +116,7 @@ export class Handler {
   }
 
   #plainRoutes(): [string, Route][] {
-    const { metrics, kv, streams, openApi, connectionCount } = this.#makings;
+    const { metrics, kv, streams, openApi, port } = this.#makings;
     return [
       ["GET /healthz", () => {}],
       ["GET /readyz", () => {}],
@@ -129,7 +129,8 @@ export class Handler {
         (exchange, principal) => {
           demandAdmin(principal);
           const gauges = {
-            connections: connectionCount(),
+            connections: port().connectionCount,
+            bufferedBytes: port().bufferedBytes,
             changeStreams: streams.count("changes"),
             watchStreams: streams.count("watch"),
             historyBytes: kv.history().bytes,

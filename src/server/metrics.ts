@@ -17,6 +17,7 @@ interface Latencies {
 /** What only the server knows at the moment of asking. */
 export interface Gauges {
   readonly connections: number;
+  readonly bufferedBytes: number;
   readonly changeStreams: number;
   readonly watchStreams: number;
   readonly historyBytes: number;
@@ -51,6 +52,9 @@ export class Metrics {
         ["_total", this.#changesSent],
       ]),
       ...family("belfry_connections", "gauge", "Open connections.", [["", gauges.connections]]),
+      ...family("belfry_buffered_bytes", "gauge", "Bytes that wait for clients to take them.", [
+        ["", gauges.bufferedBytes],
+      ]),
       ...family("belfry_streams", "gauge", "Open streams.", [
         ['{kind="changes"}', gauges.changeStreams],
         ['{kind="watch"}', gauges.watchStreams],

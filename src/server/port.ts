@@ -68,6 +68,13 @@ export class Port {
     return this.#sockets.size;
   }
 
+  /** Bytes that wait for clients to take them. */
+  get bufferedBytes(): number {
+    let bytes = 0;
+    for (const socket of this.#sockets) bytes += socket.writableLength;
+    return bytes;
+  }
+
   /** Begins to listen. @throws what the system says: the port is taken, not allowed, … */
   listen(): Promise<net.AddressInfo> {
     const { host, port } = this.#options;

@@ -101,7 +101,7 @@ export class BelfryServer {
       metrics: new Metrics(),
       streams: new StreamCount(options.watchesMax ?? SERVER_WATCHES_MAX),
       bodyBytesMax: options.bodyBytesMax ?? SERVER_BODY_BYTES_MAX,
-      connectionCount: () => this.#port.connectionCount,
+      port: () => this.#port,
       openApi: JSON.stringify(openApi(packageVersion())),
       stopping: this.#stopping.signal,
       onError: options.onError ?? ((error) => console.error("belfry server:", error)),

@@ -58,7 +58,7 @@ it.skipIf(browserPath === undefined)(
     await first.server.close();
     for (let number = 5; number < 8; number++) await first.kv.set(["n", number], number);
     await first.kv.close();
-    const kv = await tempKv(path, { shards: 2 });
+    const kv = await tempKv(path);
     await tempServer({ origins: [origin], port }, { kv });
     for (let number = 8; number < 10; number++) await kv.set(["n", number], number);
     await page.waitForFunction("globalThis.changes.length === 10 && globalThis.events.length === 10");

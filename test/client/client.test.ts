@@ -201,7 +201,7 @@ describe("a client whose server is restarted", () => {
       await server.server.close();
       // What is written while the server is away is not missed either.
       await server.kv.close();
-      const kv = await tempKv(path, { shards: 2 });
+      const kv = await tempKv(path);
       server = await tempServer({ port }, { kv });
     }
     await following;

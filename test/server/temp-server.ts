@@ -15,7 +15,7 @@ export async function tempServer(
   options: ServeOptions = {},
   from: { readonly kv?: Kv; readonly path?: string; readonly open?: KvOpenOptions } = {},
 ): Promise<TempServer> {
-  const kv = from.kv ?? (await tempKv(from.path, { shards: 2, ...from.open }));
+  const kv = from.kv ?? (await tempKv(from.path, { shards: 1, ...from.open }));
   const server = await serve(kv, { port: 0, ...options });
   onTestFinished(() => server.close());
   return { kv, server, url: server.url };
