@@ -30,6 +30,7 @@ export type { Durability } from "./store/shard-store.js";
 export { ChangeFeed } from "./watch/change-feed.js";
 export type { FeedState, FeedStats } from "./watch/feed-stats.js";
 export {
+  type AnyPart,
   anyPart,
   type ChangeSelector,
   type ChangesOptions,

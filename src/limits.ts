@@ -140,6 +140,12 @@ export const WATCHER_BUFFER_COUNT_MAX = 10_000;
 /** Bytes of log that one catch-up slice reads before live watchers get their turn. */
 export const CATCH_UP_SLICE_BYTES_MAX = 1 * MIB;
 
+/**
+ * Bytes of log of each shard that a catch-up reads first; each further read takes twice as many, up to its slice. A feed with a small
+ * buffer throws away what does not fit, and must not read a whole slice for a few changes.
+ */
+export const CATCH_UP_FIRST_READ_BYTES = 16 * KIB;
+
 /** Feeds that get a slice in one turn of the event loop: a slice costs something even where the log has little. */
 export const CATCH_UP_FEEDS_MAX = 64;
 

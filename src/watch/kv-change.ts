@@ -3,8 +3,13 @@
  */
 import type { KvKey, KvKeyPart } from "../codec/key.js";
 
+declare const anyPartBrand: unique symbol;
+
+/** The type of {@link anyPart}. Branded, since a unique symbol would widen to any symbol in a pattern that is kept in a variable. */
+export type AnyPart = symbol & { readonly [anyPartBrand]: true };
+
 /** Stands for any one part in the pattern of a selector. A symbol: no part of a key can be mistaken for it. */
-export const anyPart: unique symbol = Symbol("any part");
+export const anyPart: AnyPart = Symbol("any part") as AnyPart;
 
 /**
  * What `kv.changes` follows.
@@ -23,7 +28,7 @@ export type ChangeSelector =
   | { readonly start: KvKey; readonly end: KvKey }
   | { readonly prefix: KvKey; readonly start: KvKey }
   | { readonly prefix: KvKey; readonly end: KvKey }
-  | { readonly pattern: readonly (KvKeyPart | typeof anyPart)[] };
+  | { readonly pattern: readonly (KvKeyPart | AnyPart)[] };
 
 /** What a feed does when its buffer is full while it is live. */
 export type OverflowPolicy = "catch-up" | "latest" | "drop-oldest" | "drop-newest" | "error";
@@ -116,6 +121,7 @@ export interface KvDeleteChange<T = unknown> {
   readonly versionstamp: string;
   readonly position: string;
   readonly previous?: T | null;
+  readonly initial?: never;
 }
 
 /**

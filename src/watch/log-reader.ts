@@ -15,7 +15,7 @@
  */
 import type { ChangeRecord } from "../codec/change-record.js";
 import { KvCorruptError } from "../errors.js";
-import { CATCH_UP_SLICE_BYTES_MAX } from "../limits.js";
+import { CATCH_UP_FIRST_READ_BYTES, CATCH_UP_SLICE_BYTES_MAX } from "../limits.js";
 import { takeCommit } from "./commit-merge.js";
 import { RecordQueue } from "./record-queue.js";
 import { compareStamps, laterStamp, type Stamp } from "./stamp.js";
@@ -32,6 +32,7 @@ export class LogReader {
   readonly #readLog: ReadLog;
   readonly #queues: readonly RecordQueue[];
   readonly #readBytesMax: number;
+  #readBytes = CATCH_UP_FIRST_READ_BYTES;
   #sliceBytesLeft = 0;
 
   /**
@@ -72,10 +73,16 @@ export class LogReader {
       const queue = this.#queues[shard]!;
       if (queue.head !== undefined || compareStamps(queue.sealed, through) >= 0) continue;
       if (this.#sliceBytesLeft <= 0) return "paused";
-      this.#sliceBytesLeft -= appendLog(queue, this.#readLog(shard, queue.sealed, this.#readBytesMax));
+      this.#sliceBytesLeft -= appendLog(queue, this.#readLog(shard, queue.sealed, this.#nextReadBytes()));
       if (queue.head === undefined) queue.coverThrough(through);
     }
     return takeCommit(this.#queues, through) ?? "met";
+  }
+
+  #nextReadBytes(): number {
+    const bytes = Math.min(this.#readBytes, this.#readBytesMax);
+    this.#readBytes = bytes * 2;
+    return bytes;
   }
 }
 

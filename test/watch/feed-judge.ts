@@ -97,13 +97,16 @@ class Walk {
   }
 
   end(): string | undefined {
-    const { wanted, hasEnded, maySkip } = this.#judged;
+    const { start, hasEnded, maySkip } = this.#judged;
     if (hasEnded || this.#state !== undefined) return undefined;
     if (maySkip) {
-      for (const { name, position } of wanted)
-        if (position > this.#line && this.#newest.get(name) !== position && this.#isNewest(name, position))
-          return `the newest change of ${name}, ${position}, did not come`;
-      return undefined;
+      const lost = this.#rest().find(
+        (change) =>
+          this.#newest.get(change.name) !== change.position &&
+          this.#isNewest(change.name, change.position) &&
+          !(start === "earliest" && this.#isTrimmed(change)),
+      );
+      return lost && `the newest change of ${lost.name}, ${lost.position}, did not come`;
     }
     const rest = this.#rest();
     if (rest.length === 0 || (this.#isLoose && rest.every((change) => this.#isTrimmed(change))))

@@ -96,11 +96,12 @@ class ModelFeed {
 
   /** Goes away, and comes back where it stopped. In each shard's order that may repeat something: see the other test. */
   async resume(): Promise<void> {
-    const last = this.events.at(-1);
-    if (this.#plan.order === "shard" || last === undefined || this.#feed.state === "closed") return;
+    if (this.#plan.order === "shard" || this.events.length === 0 || this.#feed.state === "closed") return;
     this.#feed.close();
     this.allow(1);
     await this.#reading;
+    // Not before: what was handed over when the feed was closed still comes.
+    const last = this.events.at(-1)!;
     if (!isOfState(last)) {
       this.#open({ since: last.position });
       return;
