@@ -210,3 +210,44 @@ export const SERVER_PAGE_BYTES_MAX = 8 * MIB;
 
 /** Changes of one stream that wait in memory for its client. */
 export const SERVER_STREAM_CHANGES_MAX = 1000;
+
+/** Longest delay of a message, in milliseconds: 30 days, as in Deno KV. */
+export const QUEUE_DELAY_MS_MAX = 2_592_000_000;
+
+/** Intervals of one backoff schedule, and the longest of them in milliseconds: as in Deno KV. */
+export const QUEUE_BACKOFF_INTERVALS_MAX = 5;
+export const QUEUE_BACKOFF_MS_MAX = 3_600_000;
+
+/** Keys that one message may be written under when it can't be delivered: they are one commit. */
+export const QUEUE_UNDELIVERED_KEYS_MAX = 1000;
+
+/** Handlers that one listener runs at a time, unless `concurrency` says otherwise, and the most it may ask for. */
+export const QUEUE_CONCURRENCY_DEFAULT = 100;
+export const QUEUE_CONCURRENCY_MAX = 1000;
+
+/** Messages that one thread handles at a time, all its listeners together: it must be able to name them all in one request. */
+export const QUEUE_HELD_MAX = 10_000;
+
+/** Messages that one request to a shard leases, and that it settles: with them the request fits its ring, and so does the answer. */
+export const QUEUE_TURN_MESSAGES_MAX = 256;
+
+/** Times that a crash may interrupt the handling of one message before it is held to be the cause and becomes a dead letter. */
+export const QUEUE_INTERRUPTIONS_MAX = 10;
+
+/** Bytes of an error's text that a dead letter keeps. */
+export const QUEUE_ERROR_BYTES_MAX = 1024;
+
+/** Messages that a shard's timer moves in one transaction. Bounds the time that it keeps commits waiting. */
+export const QUEUE_MOVES_MAX = 1000;
+
+/** Time between two tries of what a shard has refused for now (a full disk, say), in milliseconds. */
+export const QUEUE_RETRY_MS = 1000;
+
+/** Dead letters of a whole store. Beyond it the oldest go, and are counted. */
+export const DEAD_LETTERS_MAX = 100_000;
+
+/** Bytes of the dead letters of a whole store. Beyond it the oldest go, and are counted. */
+export const DEAD_LETTERS_BYTES_MAX = 256 * MIB;
+
+/** Dead letters of one shard that a listing reads at once. */
+export const DEAD_LETTERS_PAGE_MAX = 100;

@@ -4,7 +4,9 @@
 import type { CheckFields, MutationFields } from "../codec/commit-frame.js";
 import type { KvKey } from "../codec/key.js";
 import { KvU64 } from "../codec/kv-u64.js";
+import type { EnqueueFields } from "../codec/queue-frame.js";
 import { KvTypeError } from "../errors.js";
+import type { KvEnqueueOptions } from "../queue/enqueue-options.js";
 import {
   buildArithmetic,
   buildCheck,
@@ -19,11 +21,13 @@ import {
 } from "./commit-builder.js";
 import type { KvCommitError, KvCommitResult } from "./commit-result.js";
 import type { KvSetKey } from "./commit-versionstamp.js";
+import { buildEnqueue } from "./enqueue-builder.js";
 
 /** Makes the commit. */
 export type CommitAtomic = (
   checks: readonly CheckFields[],
   mutations: readonly MutationFields[],
+  enqueues: readonly EnqueueFields[],
 ) => Promise<KvCommitResult | KvCommitError>;
 
 /**
@@ -44,6 +48,7 @@ export class AtomicOperation {
   readonly #commit: CommitAtomic;
   readonly #checks: (() => CheckFields)[] = [];
   readonly #mutations: (() => MutationFields)[] = [];
+  readonly #enqueues: EnqueueFields[] = [];
 
   /** Made by `kv.atomic()`. */
   constructor(context: CommitContext, commit: CommitAtomic) {
@@ -100,6 +105,15 @@ export class AtomicOperation {
   }
 
   /**
+   * Adds a message to the queue, as {@link Kv.enqueue} does: it is there if the commit is made, and not otherwise. It is kept in the shard
+   * of the commit's first key. The value is taken as it is at this moment.
+   */
+  enqueue(value: unknown, options?: KvEnqueueOptions): this {
+    this.#enqueues.push(buildEnqueue(value, options, this.#context));
+    return this;
+  }
+
+  /**
    * Makes the commit.
    *
    * *Durability*: as the store was opened. When it rejects, nothing has changed, except with KvUnknownOutcomeError and
@@ -114,6 +128,7 @@ export class AtomicOperation {
     return this.#commit(
       this.#checks.map((check) => check()),
       this.#mutations.map((mutation) => mutation()),
+      this.#enqueues,
     );
   }
 

@@ -154,11 +154,14 @@ export function buildMutation(mutation: KvMutation, context: CommitContext): Mut
 /** Refuses a commit that is too large as a whole. */
 export function checkCommit(fields: CommitFields): void {
   const { checks, mutations } = fields;
+  const enqueues = fields.queue?.enqueues ?? [];
   if (checks.length > CHECKS_MAX) throw tooMany(`Too many checks (max ${CHECKS_MAX})`);
-  if (mutations.length > MUTATIONS_MAX) throw tooMany(`Too many mutations (max ${MUTATIONS_MAX})`);
+  if (mutations.length + enqueues.length > MUTATIONS_MAX)
+    throw tooMany(`Too many mutations (max ${MUTATIONS_MAX})`);
   let bytes = 0;
   for (const { key } of checks) bytes += key.length;
   for (const { key, value } of mutations) bytes += key.length + value.length;
+  for (const { message } of enqueues) bytes += message.length;
   if (bytes > COMMIT_BYTES_MAX)
     throw tooMany(`Total mutation size too large (max ${COMMIT_BYTES_MAX} bytes)`);
 }

@@ -7,8 +7,14 @@ import type { CommitFields } from "../codec/commit-frame.js";
 import { checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
+import type { EnqueueFields } from "../codec/queue-frame.js";
 import { KvClosedError, KvError, KvTypeError } from "../errors.js";
 import { GET_MANY_KEYS_MAX } from "../limits.js";
+import { DeadLetters } from "../queue/dead-letters.js";
+import type { KvEnqueueOptions, KvListenOptions } from "../queue/enqueue-options.js";
+import type { QueueHandler } from "../queue/queue-listener.js";
+import { QueueScope } from "../queue/queue-scope.js";
+import { type QueueStats, queueTallies } from "../queue/queue-stats.js";
 import type { Caller, History } from "../router/caller.js";
 import type { StoreHandle, StoreSettings } from "../router/sharing.js";
 import type { ShardStats } from "../router/stats.js";
@@ -33,6 +39,7 @@ import {
 import { commitResult, type KvCommitError, type KvCommitResult } from "./commit-result.js";
 import { commitVersionstamp, type KvCommitVersionstamp, type KvSetKey } from "./commit-versionstamp.js";
 import { EncodedKv } from "./encoded-kv.js";
+import { buildEnqueue } from "./enqueue-builder.js";
 import { entryMaybe, listedEntry } from "./entries.js";
 import { KvSnapshot } from "./kv-snapshot.js";
 import {
@@ -94,6 +101,7 @@ export class Kv {
   readonly #context: CommitContext;
   readonly #scope: DispatcherScope;
   readonly #snapshots = new Set<KvSnapshot>();
+  readonly #queue: QueueScope;
   #closing: Promise<void> | null = null;
 
   /** Made by `openKv()`. */
@@ -101,6 +109,7 @@ export class Kv {
     this.#caller = caller;
     this.#options = options;
     this.#scope = new DispatcherScope(caller.dispatcher);
+    this.#queue = new QueueScope(caller.queue);
     this.#context = {
       clock: caller.clock,
       shardOf: (key) => caller.router.shardOf(key),
@@ -186,10 +195,65 @@ export class Kv {
 
   /** Begins an atomic commit. */
   atomic(): AtomicOperation {
-    return new AtomicOperation(this.#context, async (checks, mutations) => {
+    return new AtomicOperation(this.#context, async (checks, mutations, enqueues) => {
       this.#checkOpen();
-      return this.#commit({ checks, mutations });
+      return this.#commit(this.#withMessages({ checks, mutations }, enqueues));
     });
+  }
+
+  /**
+   * Adds a message to the store's queue, for one of the handlers that {@link Kv.listenQueue} is given, now or after the next opening.
+   *
+   * *Order*: messages of one shard that are due at one time are handed out in the order of their commits. A message that is enqueued alone
+   * goes to the shards in turn; one in a commit with keys to that of the first key. *Durability*: as the store was opened.
+   *
+   * @throws KvTypeError KV_INVALID_VALUE, KV_INVALID_OPTION, KV_INVALID_KEY, KV_LIMIT_EXCEEDED, and what {@link AtomicOperation.commit} throws.
+   */
+  async enqueue(value: unknown, options?: KvEnqueueOptions): Promise<KvCommitResult> {
+    this.#checkOpen();
+    const message = buildEnqueue(value, options, this.#context);
+    const fields = this.#withMessages({ checks: [], mutations: [] }, [message]);
+    return (await this.#commit(fields)) as KvCommitResult;
+  }
+
+  /**
+   * Handles messages of the queue until this Kv is closed, or the signal is aborted; resolves then. The process stays alive for it.
+   *
+   * A message is gone when its handler has finished. When that throws, or rejects, the message is tried again as its `backoffSchedule` says, and
+   * after that it is written under its `keysIfUndelivered`, and kept in {@link Kv.deadLetters}. While it runs nobody else gets the message, however
+   * long that takes. When the process ends meanwhile the message is delivered again: at least once, and more than once only then.
+   *
+   * *Order*: a listener with `concurrency: 1` handles the messages of a shard one after the other, in order. *Lag*: it is given no more messages than
+   * it handles at a time; the others wait in the store. Several listeners, of whatever threads, share them evenly. *Closing*: it does not wait for
+   * handlers. What they handle is settled if the store is still open on this thread when they end, and is otherwise delivered again.
+   *
+   * @throws KvTypeError KV_INVALID_OPTION; KvClosedError.
+   */
+  async listenQueue<T = unknown>(
+    handler: (value: T) => unknown,
+    options: KvListenOptions = {},
+  ): Promise<void> {
+    if (this.#closing !== null) throw new KvClosedError("Queue already closed");
+    return this.#queue.listen(handler as QueueHandler, options);
+  }
+
+  /** The messages that could not be delivered. */
+  get deadLetters(): DeadLetters {
+    this.#checkOpen();
+    return new DeadLetters({
+      stores: () => {
+        this.#checkOpen();
+        return this.#caller.stores;
+      },
+      command: (shard, command) => this.#caller.router.command(shard, command, this),
+    });
+  }
+
+  /** How many messages are in which state, per shard and in total. Cheap: it asks no thread. */
+  queueStats(): QueueStats {
+    this.#checkOpen();
+    const { listenerCount: listeners, runningCount: running } = this.#caller.queue;
+    return { ...queueTallies(this.#caller.stores), listeners, running };
   }
 
   /**
@@ -333,6 +397,7 @@ export class Kv {
 
   #close(): Promise<void> {
     for (const snapshot of this.#snapshots) snapshot.close();
+    this.#queue.close();
     this.#scope.close();
     this.#caller.abandon(this);
     return this.#options.release();
@@ -341,6 +406,13 @@ export class Kv {
   async #commit(fields: CommitFields): Promise<KvCommitResult | KvCommitError> {
     checkCommit(fields);
     return commitResult(await this.#caller.router.commit(fields, this), fields);
+  }
+
+  /** The commit with messages, in the shard that is to keep them. */
+  #withMessages(fields: CommitFields, enqueues: readonly EnqueueFields[]): CommitFields {
+    if (enqueues.length === 0) return fields;
+    const shard = this.#caller.router.queueShardOf(fields);
+    return { ...fields, queue: { shard, enqueues, burials: [] } };
   }
 
   #readMany<T>(keys: readonly KvKey[], encoded: readonly EncodedKey[]): Promise<KvEntryMaybe<T>[]> {
