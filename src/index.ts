@@ -15,6 +15,7 @@ export {
   EncodedKv,
   type KvEncodedCheck,
   type KvEncodedCommit,
+  type KvEncodedEnqueue,
   type KvEncodedEntry,
   type KvEncodedMutation,
   type KvEncodedRange,

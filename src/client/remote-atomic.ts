@@ -7,12 +7,13 @@ import type {
   KvCheck,
   KvCommitError,
   KvCommitResult,
+  KvEnqueueOptions,
   KvKey,
   KvMutation,
   KvSetKey,
   KvSetOptions,
 } from "../index.js";
-import type { WireAtomic, WireCheck, WireMutation } from "../wire/entries.js";
+import type { WireAtomic, WireCheck, WireEnqueue, WireMutation } from "../wire/entries.js";
 
 /** Stands for the commit's versionstamp as the last part of a key. */
 export const PLACEHOLDER = Symbol("KvCommitVersionstamp");
@@ -25,6 +26,7 @@ export class RemoteAtomicOperation {
   readonly #send: SendAtomic;
   readonly #checks: WireCheck[] = [];
   readonly #mutations: WireMutation[] = [];
+  readonly #enqueues: WireEnqueue[] = [];
 
   /** Made by `kv.atomic()`. */
   constructor(send: SendAtomic) {
@@ -72,9 +74,15 @@ export class RemoteAtomicOperation {
     return this;
   }
 
+  /** Adds a message to the queue, if the commit is made. */
+  enqueue(value: unknown, options: KvEnqueueOptions = {}): this {
+    this.#enqueues.push({ value: cloned(value), ...options });
+    return this;
+  }
+
   /** Makes the commit. @throws as that of the embedded store; KvUnreachableError; KvAccessError. */
   async commit(): Promise<KvCommitResult | KvCommitError> {
-    return this.#send({ checks: this.#checks, mutations: this.#mutations });
+    return this.#send({ checks: this.#checks, mutations: this.#mutations, enqueues: this.#enqueues });
   }
 }
 
@@ -91,7 +99,8 @@ export function setFields(key: KvSetKey, value: unknown, options: KvSetOptions):
   };
 }
 
-function cloned(value: unknown): unknown {
+/** A copy, so that the caller may change its own. @throws KvTypeError KV_INVALID_VALUE. */
+export function cloned(value: unknown): unknown {
   if (typeof value === "object" && value !== null && KvU64.isKvU64(value)) return value;
   try {
     return structuredClone(value);

@@ -10,6 +10,7 @@ import type {
   KvCommitError,
   KvCommitResult,
   KvCommitVersionstamp,
+  KvEnqueueOptions,
   KvEntryMaybe,
   KvGetOptions,
   KvKey,
@@ -20,15 +21,17 @@ import type {
   KvStats,
   KvWatchOptions,
   PlainChangesOptions,
+  QueueStats,
 } from "../index.js";
-import { PLACEHOLDER, RemoteAtomicOperation, setFields } from "./remote-atomic.js";
+import { cloned, PLACEHOLDER, RemoteAtomicOperation, setFields } from "./remote-atomic.js";
 import { RemoteChangeFeed } from "./remote-changes.js";
+import { RemoteDeadLetters } from "./remote-dead-letters.js";
 import { checkListOptions, RemoteListIterator } from "./remote-list.js";
 import { remoteWatch } from "./remote-watch.js";
 import type { Transport } from "./transport.js";
 
 /**
- * A store behind a server. Methods, results and errors are those of the embedded `Kv`; `getSync`, `snapshot` and `share` need its memory and
+ * A store behind a server. Methods, results and errors are those of the embedded `Kv`; `getSync`, `snapshot`, `share` and `listenQueue` need its memory and
  * are not there.
  *
  * *Lost connections*: reads are tried again, watches and feeds go on where they were; a write that may have been made rejects with
@@ -110,6 +113,22 @@ export class RemoteKv {
   ): RemoteChangeFeed<T> | RemoteChangeFeed<T, KvChangeEvent<T>> {
     this.#checkOpen();
     return new RemoteChangeFeed<T>(this.#transport, selectors, options);
+  }
+
+  /** Adds a message to the store's queue, for the handlers of programs that have it open. Needs a token that may write the whole store. */
+  async enqueue(value: unknown, options: KvEnqueueOptions = {}): Promise<KvCommitResult> {
+    const message = { value: cloned(value), ...options };
+    return (await this.#transport.call("/v1/enqueue", message, "write")) as KvCommitResult;
+  }
+
+  /** Messages that could not be delivered. Needs an admin token, where there are tokens. */
+  get deadLetters(): RemoteDeadLetters {
+    return new RemoteDeadLetters(this.#transport);
+  }
+
+  /** How many messages are in which state. Needs an admin token, where there are tokens. */
+  async queueStats(): Promise<QueueStats> {
+    return (await this.#transport.call("/v1/queueStats", undefined, "read")) as QueueStats;
   }
 
   /** What the shards are doing. Needs an admin token, where there are tokens. */

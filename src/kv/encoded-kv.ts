@@ -12,15 +12,18 @@ import type { ReadableStream } from "node:stream/web";
 import { type CommitFields, KeyKind, type MutationFields, MutationType } from "../codec/commit-frame.js";
 import { entryEncoding, entryValue, entryVersionstamp } from "../codec/entry.js";
 import { checkReadKey, checkWriteKey, decodeKey, type EncodedKey } from "../codec/key.js";
+import type { EnqueueFields } from "../codec/queue-frame.js";
 import { decodeValue, Encoding } from "../codec/value.js";
 import { parseVersionstamp } from "../codec/versionstamp.js";
 import { KvCorruptError, KvRangeError, KvTypeError } from "../errors.js";
 import { KEY_BYTES_MAX, LIST_BATCH_MAX } from "../limits.js";
+import type { KvEnqueueOptions } from "../queue/enqueue-options.js";
 import type { RangeRead, Reader } from "../router/reader.js";
 import type { CommitSource } from "../watch/dispatcher.js";
 import { watchKeys } from "../watch/level-watch.js";
 import type { CommitContext } from "./commit-builder.js";
 import type { KvCommitError, KvCommitResult } from "./commit-result.js";
+import { buildEncodedEnqueue } from "./enqueue-builder.js";
 
 /** An entry as it is stored. */
 export interface KvEncodedEntry {
@@ -61,9 +64,16 @@ export type KvEncodedMutation =
   | { readonly type: "delete"; readonly key: Uint8Array }
   | { readonly type: "sum" | "min" | "max"; readonly key: Uint8Array; readonly value: bigint };
 
+/** A message for the queue. */
+export interface KvEncodedEnqueue extends KvEnqueueOptions {
+  readonly value: Uint8Array;
+  readonly encoding: number;
+}
+
 export interface KvEncodedCommit {
   readonly checks: readonly KvEncodedCheck[];
   readonly mutations: readonly KvEncodedMutation[];
+  readonly enqueues?: readonly KvEncodedEnqueue[];
 }
 
 /** What the store lends. */
@@ -72,7 +82,10 @@ export interface EncodedKvMakings {
   readonly reader: Reader;
   readonly dispatcher: CommitSource;
   readonly context: CommitContext;
-  readonly commit: (fields: CommitFields) => Promise<KvCommitResult | KvCommitError>;
+  readonly commit: (
+    fields: CommitFields,
+    enqueues: readonly EnqueueFields[],
+  ) => Promise<KvCommitResult | KvCommitError>;
   readonly checkOpen: () => void;
 }
 
@@ -123,14 +136,19 @@ export class EncodedKv {
   async commit(commit: KvEncodedCommit): Promise<KvCommitResult | KvCommitError> {
     this.#makings.checkOpen();
     const { context } = this.#makings;
-    return this.#makings.commit({
+    const fields: CommitFields = {
       checks: commit.checks.map(({ key, versionstamp }) => {
         checkKey(key);
         const stamp = versionstamp === null ? null : parseVersionstamp(versionstamp);
         return { shard: context.shardOf(key), key, versionstamp: stamp };
       }),
       mutations: commit.mutations.map((mutation) => mutationFields(mutation, context)),
+    };
+    const enqueues = (commit.enqueues ?? []).map(({ value, encoding, ...options }) => {
+      checkValue(encoding, value, context);
+      return buildEncodedEnqueue(encoding, value, options, context);
     });
+    return this.#makings.commit(fields, enqueues);
   }
 
   /**

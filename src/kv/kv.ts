@@ -333,7 +333,7 @@ export class Kv {
       reader: this.#caller.reader,
       dispatcher: this.#scope,
       context: this.#context,
-      commit: (fields) => this.#commit(fields),
+      commit: (fields, enqueues) => this.#commit(this.#withMessages(fields, enqueues)),
       checkOpen: () => this.#checkOpen(),
     });
   }

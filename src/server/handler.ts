@@ -7,12 +7,12 @@ import type { Access, Principal } from "./access.js";
 import { atomicWrite, snapshotRead } from "./connect/data-path.js";
 import { CONNECT_PATH, dataPathVersion, metadata } from "./connect/metadata.js";
 import { watchStream } from "./connect/watch-stream.js";
+import { demandAdmin } from "./demands.js";
 import type { Exchange } from "./exchange.js";
 import { badRequest, errorBody, HttpError, httpErrorOf } from "./http-error.js";
 import { type Metrics, OPENMETRICS_TYPE } from "./metrics.js";
 import { ENTRIES_PATH, entryRoute } from "./native/entry-route.js";
 import { messageOf, sendMessage } from "./native/messages.js";
-import { demandAdmin } from "./native/operations.js";
 import { ROUTES } from "./native/routes.js";
 import { changesRoute, watchRoute } from "./native/streams.js";
 import { checkOrigin, isPreflight, type Origins } from "./origin.js";
@@ -135,7 +135,11 @@ export class Handler {
             watchStreams: streams.count("watch"),
             historyBytes: kv.history().bytes,
           };
-          exchange.send(200, { "content-type": OPENMETRICS_TYPE }, metrics.text(kv.stats(), gauges));
+          exchange.send(
+            200,
+            { "content-type": OPENMETRICS_TYPE },
+            metrics.text(kv.stats(), kv.queueStats(), gauges),
+          );
         },
       ],
     ];

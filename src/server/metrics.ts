@@ -1,7 +1,7 @@
 /**
  * Owns the metrics: what is counted here, and their text with what the store tells (OpenMetrics 1.0).
  */
-import type { KvStats } from "../index.js";
+import type { KvStats, QueueStats } from "../index.js";
 
 export const OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -45,7 +45,7 @@ export class Metrics {
   }
 
   /** Everything as text. */
-  text(stats: KvStats, gauges: Gauges): string {
+  text(stats: KvStats, queue: QueueStats, gauges: Gauges): string {
     return [
       ...this.#requestLines(),
       ...family("belfry_stream_changes", "counter", "Changes sent on streams.", [
@@ -64,6 +64,8 @@ export class Metrics {
         ["", stats.pendingCommits],
       ]),
       ...family("belfry_open_snapshots", "gauge", "Snapshots that pin pages.", [["", stats.openSnapshots]]),
+      ...feedLines(stats),
+      ...queueLines(queue),
       ...shardLines(stats),
       "# EOF\n",
     ].join("\n");
@@ -93,6 +95,38 @@ function histogram(route: string, { counts, sum, count }: Latencies): [string, n
     [`_bucket{route="${route}",le="+Inf"}`, count],
     [`_sum{route="${route}"}`, sum],
     [`_count{route="${route}"}`, count],
+  ];
+}
+
+const FEED_STATES = ["live", "behind", "catching-up"] as const;
+const QUEUE_STATES = ["ready", "delayed", "leased", "dead"] as const;
+
+function feedLines({ feeds, watches }: KvStats): string[] {
+  const states = FEED_STATES.map((state): [string, number] => [
+    `{state="${state}"}`,
+    feeds.filter((feed) => feed.state === state).length,
+  ]);
+  const worst = (value: (feed: KvStats["feeds"][number]) => number): number =>
+    feeds.reduce((most, feed) => Math.max(most, value(feed)), 0);
+  return [
+    ...family("belfry_feeds", "gauge", "Change feeds, by state.", states),
+    ...family("belfry_watches", "gauge", "Watches of states.", [["", watches]]),
+    ...family("belfry_feed_lag_changes", "gauge", "Lag of the feed that lags most.", [
+      ["", worst((feed) => feed.lagChanges)],
+    ]),
+    ...family("belfry_feed_lag_seconds", "gauge", "Time that a feed lags, of the slowest.", [
+      ["", worst((feed) => feed.lagMs) / 1000],
+    ]),
+  ];
+}
+
+function queueLines(queue: QueueStats): string[] {
+  const depths = QUEUE_STATES.map((state): [string, number] => [`{state="${state}"}`, queue[state]]);
+  return [
+    ...family("belfry_queue_messages", "gauge", "Messages, by state.", depths),
+    ...family("belfry_queue_running", "gauge", "Messages that are handled in this thread.", [
+      ["", queue.running],
+    ]),
   ];
 }
 

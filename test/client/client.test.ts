@@ -67,6 +67,32 @@ describe("the client", () => {
     });
   });
 
+  it("enqueues, and looks after what could not be delivered", async () => {
+    const { remote, kv } = await connected();
+    await remote.enqueue({ n: 1n }, { backoffSchedule: [] });
+    await remote.atomic().set(["a"], 1).enqueue("two", { backoffSchedule: [] }).commit();
+    expect(await remote.queueStats()).toMatchObject({ ready: 2, dead: 0 });
+    const ended = new AbortController();
+    const listening = kv.listenQueue(
+      () => {
+        throw new Error("no");
+      },
+      { onError: () => {}, signal: ended.signal },
+    );
+    while ((await remote.queueStats()).dead < 2) await sleep(5);
+    ended.abort();
+    await listening;
+    const letters = [];
+    for await (const letter of remote.deadLetters.list({ limit: 5 })) letters.push(letter);
+    expect(letters.map(({ value }) => value)).toEqual([{ n: 1n }, "two"]);
+    expect(await remote.deadLetters.get(letters[0]!.id)).toEqual(letters[0]);
+    expect(await remote.deadLetters.requeue(letters[0]!.id)).toBe(true);
+    expect(await remote.deadLetters.delete(letters[1]!.id)).toBe(true);
+    expect(await remote.deadLetters.purge()).toBe(0);
+    expect(await remote.queueStats()).toMatchObject({ ready: 1, dead: 0 });
+    await expect(remote.enqueue(1, { delay: -1 })).rejects.toMatchObject({ code: "KV_INVALID_OPTION" });
+  });
+
   it("lists page after page, and goes on at a cursor", async () => {
     const { remote, kv } = await connected();
     const commit = kv.atomic();

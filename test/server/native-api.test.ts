@@ -1,3 +1,4 @@
+import { request } from "node:http";
 import { describe, expect, it } from "vitest";
 import { KvU64 } from "../../src/index.js";
 import { ROUTES } from "../../src/server/native/routes.js";
@@ -153,14 +154,14 @@ describe("a wrong request", () => {
     ["a watch of nothing", "/v1/watch", '{"keys":[]}'],
   ];
 
-  it.each(WRONG)("with %s is a 400 with a text", async (_, path, body) => {
-    const { url } = await tempServer({}, { open: { shards: 1 } });
-    const answer = await post(url + path, body);
-    expect(answer).toMatchObject({
-      status: 400,
-      body: { error: { code: expect.stringMatching(/^[A-Z_]+$/), message: expect.stringMatching(/./) } },
-    });
-    expect(JSON.stringify(answer.body)).not.toMatch(/node:|\.js|\/src\/|at Object/);
+  it("is a 400 with a text", async () => {
+    const { url } = await tempServer();
+    for (const [what, path, body] of WRONG) {
+      const answer = await post(url + path, body);
+      const error = { code: expect.stringMatching(/^[A-Z_]+$/), message: expect.stringMatching(/./) };
+      expect(answer, what).toMatchObject({ status: 400, body: { error } });
+      expect(JSON.stringify(answer.body), what).not.toMatch(/node:|\.js|\/src\/|at Object/);
+    }
   });
 
   it("of another media type, or too large, is told so", async () => {
@@ -172,22 +173,24 @@ describe("a wrong request", () => {
     });
   });
 
-  it.each([
-    "/../etc/passwd",
-    "//v1/get",
-    "/v1/get/",
-    "/v1/%67et",
-    "/v1/entries/%zz",
-    "/v1/entries/%22x",
-    "/constructor",
-  ])("to %s finds nothing", async (path) => {
-    const { server } = await tempServer({}, { open: { shards: 1 } });
-    const { request } = await import("node:http");
-    const status = await new Promise((resolve, reject) => {
-      request({ port: server.port, path }, (response) => resolve(response.resume().statusCode))
-        .on("error", reject)
-        .end();
-    });
-    expect([400, 404]).toContain(status);
+  it("to a path that plays tricks finds nothing", async () => {
+    const { server } = await tempServer();
+    const paths = [
+      "/../etc/passwd",
+      "//v1/get",
+      "/v1/get/",
+      "/v1/%67et",
+      "/v1/entries/%zz",
+      "/v1/entries/%22x",
+      "/constructor",
+    ];
+    for (const path of paths) {
+      const status = await new Promise((resolve, reject) => {
+        request({ port: server.port, path }, (response) => resolve(response.resume().statusCode))
+          .on("error", reject)
+          .end();
+      });
+      expect([400, 404], path).toContain(status);
+    }
   });
 });

@@ -1,12 +1,21 @@
 /**
  * Owns KV Connect's reads and writes: from its messages to the store and back. Keys and values pass as they are encoded.
  */
+import { decodeKey, type KvKey } from "../../codec/key.js";
 import { decodeValue } from "../../codec/value.js";
-import type { EncodedKv, KvEncodedEntry, KvEncodedMutation, KvEncodedRange } from "../../index.js";
+import { KvCorruptError } from "../../errors.js";
+import type {
+  EncodedKv,
+  KvEncodedEnqueue,
+  KvEncodedEntry,
+  KvEncodedMutation,
+  KvEncodedRange,
+} from "../../index.js";
 import { CONNECT_ENTRIES_MAX, CONNECT_RANGES_MAX } from "../../limits.js";
 import type { Principal } from "../access.js";
 import { clippedRead } from "../clipped-read.js";
-import { badRequest, HttpError } from "../http-error.js";
+import { demandKey, demandQueue } from "../demands.js";
+import { badRequest } from "../http-error.js";
 import {
   type ConnectCheck,
   type ConnectEnqueue,
@@ -20,6 +29,7 @@ import {
   writeSnapshotReadOutput,
 } from "./messages.js";
 
+const ENCODING_V8 = 1;
 const ENCODING_U64 = 2;
 const VERSIONSTAMP_BYTES = 10;
 const ARITHMETIC: Readonly<Record<number, "sum" | "min" | "max">> = {
@@ -59,7 +69,7 @@ export async function atomicWrite(
   body: Uint8Array,
 ): Promise<Uint8Array> {
   const { checks, mutations, enqueues } = readAtomicWrite(body);
-  refuseEnqueues(enqueues);
+  if (enqueues.length > 0) demandQueue(principal);
   for (const { key } of checks) demandKey(principal, "read", key);
   for (const { key } of mutations) demandKey(principal, "write", key);
   const result = await kv.commit({
@@ -68,20 +78,36 @@ export async function atomicWrite(
       versionstamp: checkedStamp({ key, versionstamp }),
     })),
     mutations: mutations.map(encodedMutation),
+    enqueues: enqueues.map(encodedEnqueue),
   });
   return result.ok
     ? writeCommitted(versionstampBytes(result.versionstamp))
     : writeCheckFailure(result.failedChecks.map(({ index }) => index));
 }
 
-/** @throws HttpError 403. */
-export function demandKey(principal: Principal, right: "read" | "write", key: Uint8Array): void {
-  if (principal.rights.coversKey(right, key)) return;
-  throw new HttpError(403, "FORBIDDEN", `The access token may not ${right} this key.`);
+/** The payload is V8's clone, whatever an encoding says; the deadline is a moment of the client's clock. */
+function encodedEnqueue({
+  payload,
+  deadlineMs,
+  keysIfUndelivered,
+  backoffSchedule,
+}: ConnectEnqueue): KvEncodedEnqueue {
+  return {
+    value: payload,
+    encoding: ENCODING_V8,
+    delay: Math.max(0, deadlineMs - Date.now()),
+    keysIfUndelivered: keysIfUndelivered.map((key) => decodeClientKey(key)),
+    ...(backoffSchedule.length > 0 && { backoffSchedule }),
+  };
 }
 
-function refuseEnqueues(enqueues: readonly ConnectEnqueue[]): void {
-  if (enqueues.length > 0) throw badRequest("This server has no queue.");
+function decodeClientKey(key: Uint8Array): KvKey {
+  try {
+    return decodeKey(key);
+  } catch (cause) {
+    if (cause instanceof KvCorruptError) throw badRequest(`Invalid key: ${cause.message}.`);
+    throw cause;
+  }
 }
 
 function checkedStamp({ versionstamp }: ConnectCheck): string | null {

@@ -10,10 +10,10 @@
 import type { EncodedKv, KvEncodedEntry } from "../../index.js";
 import { CONNECT_WATCH_KEYS_MAX, SERVER_HEARTBEAT_MS } from "../../limits.js";
 import type { Principal } from "../access.js";
+import { demandKey } from "../demands.js";
 import type { Exchange } from "../exchange.js";
 import { badRequest } from "../http-error.js";
 import { itemsOf, pump } from "../pump.js";
-import { demandKey } from "./data-path.js";
 import { readWatch, writeWatchOutput } from "./messages.js";
 
 const HEARTBEAT = new Uint8Array(4);

@@ -5,10 +5,10 @@ import type { Kv } from "../../index.js";
 import { parseKeyPath } from "../../wire/key-path.js";
 import { JSON_TYPE } from "../../wire/message.js";
 import type { Principal } from "../access.js";
+import { demandKeys } from "../demands.js";
 import type { Exchange } from "../exchange.js";
 import { HttpError } from "../http-error.js";
 import { messageOf, sendMessage } from "./messages.js";
-import { demandKeys } from "./operations.js";
 
 export const ENTRIES_PATH = "/v1/entries/";
 const BYTES_TYPE = "application/octet-stream";

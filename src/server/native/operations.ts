@@ -2,7 +2,7 @@
  * Owns what the native API can do with entries: each operation takes a message and gives one. Rights are asked for before anything is read or
  * written.
  */
-import { decodeKey, encodeKey, type KvKey } from "../../codec/key.js";
+import { decodeKey, type KvKey } from "../../codec/key.js";
 import {
   applyCursor,
   decodeCursor,
@@ -14,7 +14,6 @@ import type { KvU64 } from "../../codec/kv-u64.js";
 import { decodeValue } from "../../codec/value.js";
 import type {
   AtomicOperation,
-  EncodedKv,
   Kv,
   KvCommitError,
   KvCommitResult,
@@ -25,7 +24,10 @@ import { LIST_BATCH_DEFAULT, LIST_BATCH_MAX, SERVER_PAGE_BYTES_MAX } from "../..
 import type { WireEntry, WirePage } from "../../wire/entries.js";
 import type { Principal } from "../access.js";
 import { clippedRead, isCutShort } from "../clipped-read.js";
-import { badRequest, HttpError } from "../http-error.js";
+import { demandAdmin, demandKeys } from "../demands.js";
+import { badRequest } from "../http-error.js";
+import type { Operation } from "./operation.js";
+import { enqueueOf } from "./queue-operations.js";
 import {
   type Fields,
   fieldsOf,
@@ -36,15 +38,6 @@ import {
   optionalKey,
   textField,
 } from "./request-fields.js";
-
-/** What an operation works on. */
-export interface OperationContext {
-  readonly kv: Kv;
-  readonly encoded: EncodedKv;
-  readonly principal: Principal;
-}
-
-export type Operation = (message: unknown, context: OperationContext) => unknown | Promise<unknown>;
 
 const MUTATION_FIELDS = ["type", "key", "value", "expireIn", "ifChanged", "versionstamped"];
 
@@ -79,7 +72,7 @@ export const remove: Operation = async (message, { kv, principal }) => {
 };
 
 export const atomic: Operation = (message, { kv, principal }): Promise<KvCommitResult | KvCommitError> => {
-  const fields = fieldsOf(message, ["checks", "mutations"]);
+  const fields = fieldsOf(message, ["checks", "mutations", "enqueues"]);
   const operation = kv.atomic();
   for (const check of listField(fields, "checks", [])) {
     const checked = fieldsOf(check, ["key", "versionstamp"], "a check");
@@ -88,6 +81,10 @@ export const atomic: Operation = (message, { kv, principal }): Promise<KvCommitR
     operation.check({ key, versionstamp: checked["versionstamp"] as string | null });
   }
   for (const mutation of listField(fields, "mutations", [])) addMutation(kv, operation, mutation, principal);
+  for (const enqueue of listField(fields, "enqueues", [])) {
+    const { value, options } = enqueueOf(enqueue, principal);
+    operation.enqueue(value, options);
+  }
   return operation.commit();
 };
 
@@ -127,20 +124,6 @@ export const history: Operation = (_, { kv, principal }) => {
   demandAdmin(principal);
   return kv.history();
 };
-
-/** @throws HttpError 403, without a word about whether anything is there. */
-export function demandKeys(principal: Principal, right: "read" | "write", keys: readonly KvKey[]): void {
-  for (const key of keys) {
-    if (principal.rights.coversKey(right, encodeKey(key))) continue;
-    throw new HttpError(403, "FORBIDDEN", `the access token may not ${right} one of these keys`);
-  }
-}
-
-/** @throws HttpError 403. */
-export function demandAdmin(principal: Principal): void {
-  if (!principal.rights.isAdmin)
-    throw new HttpError(403, "FORBIDDEN", "the access token has no admin right on the whole store");
-}
 
 function addMutation(kv: Kv, operation: AtomicOperation, mutation: unknown, principal: Principal): void {
   const fields = fieldsOf(mutation, MUTATION_FIELDS, "a mutation");

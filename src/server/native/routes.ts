@@ -2,7 +2,9 @@
  * Owns the table of the native API: which method and path is which operation, and what its documentation says of it. The OpenAPI document is made of it,
  * so there is no route that it does not have.
  */
+import type { Operation } from "./operation.js";
 import * as operations from "./operations.js";
+import * as queue from "./queue-operations.js";
 
 /** A JSON schema, as far as the document uses them. */
 export type Schema = Readonly<Record<string, unknown>>;
@@ -15,7 +17,7 @@ export interface Route {
   readonly right: string;
   readonly request: Schema | null;
   readonly response: Schema;
-  readonly run: operations.Operation;
+  readonly run: Operation;
 }
 
 const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
@@ -87,6 +89,11 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     },
     ["type", "key"],
   ),
+  Message: object(
+    { value: ref("Value"), delay: count, backoffSchedule: list(count), keysIfUndelivered: list(ref("Key")) },
+    ["value"],
+  ),
+  DeadLetter: { type: "object" },
   Selector: object({ prefix: ref("Key"), start: ref("Key"), end: ref("Key") }, []),
   Error: object({ error: object({ code: text, message: text }, ["code", "message"]) }, ["error"]),
 };
@@ -158,7 +165,10 @@ export const ROUTES: readonly Route[] = [
     path: "/v1/atomic",
     summary: "Checks and mutations that are made together or not at all.",
     right: "read on each key that is checked, write on each that is changed",
-    request: object({ checks: list(ref("Check")), mutations: list(ref("Mutation")) }, []),
+    request: object(
+      { checks: list(ref("Check")), mutations: list(ref("Mutation")), enqueues: list(ref("Message")) },
+      [],
+    ),
     response: { oneOf: [ref("Committed"), ref("CheckFailed")] },
     run: operations.atomic,
   },
@@ -179,5 +189,68 @@ export const ROUTES: readonly Route[] = [
     request: null,
     response: object({ oldest: text, newest: text, bytes: count }, ["oldest", "newest", "bytes"]),
     run: operations.history,
+  },
+  {
+    method: "POST",
+    path: "/v1/enqueue",
+    summary: "Adds a message to the queue, for the handlers of programs that have the store open.",
+    right: "write on the whole store",
+    request: ref("Message"),
+    response: ref("Committed"),
+    run: queue.enqueue,
+  },
+  {
+    method: "GET",
+    path: "/v1/queueStats",
+    summary: "How many messages are in which state.",
+    right: "admin on the whole store",
+    request: null,
+    response: { type: "object" },
+    run: queue.queueStats,
+  },
+  {
+    method: "POST",
+    path: "/v1/deadLetters/list",
+    summary: "Messages that could not be delivered, from the one after an id.",
+    right: "admin on the whole store",
+    request: object({ limit: { type: "integer", minimum: 1, maximum: 1000 }, after: text }, []),
+    response: object({ letters: list(ref("DeadLetter")) }, ["letters"]),
+    run: queue.listDeadLetters,
+  },
+  {
+    method: "POST",
+    path: "/v1/deadLetters/get",
+    summary: "One of them; null when there is none with this id.",
+    right: "admin on the whole store",
+    request: object({ id: text }, ["id"]),
+    response: object({ letter: { oneOf: [ref("DeadLetter"), { type: "null" }] } }, ["letter"]),
+    run: queue.getDeadLetter,
+  },
+  {
+    method: "POST",
+    path: "/v1/deadLetters/requeue",
+    summary: "Lets one be delivered again.",
+    right: "admin on the whole store",
+    request: object({ id: text, delay: count }, ["id"]),
+    response: object({ found: flag }, ["found"]),
+    run: queue.requeueDeadLetter,
+  },
+  {
+    method: "POST",
+    path: "/v1/deadLetters/delete",
+    summary: "Forgets one.",
+    right: "admin on the whole store",
+    request: object({ id: text }, ["id"]),
+    response: object({ found: flag }, ["found"]),
+    run: queue.deleteDeadLetter,
+  },
+  {
+    method: "POST",
+    path: "/v1/deadLetters/purge",
+    summary: "Forgets those that died before a time; without one, all.",
+    right: "admin on the whole store",
+    request: object({ diedBeforeMs: count }, []),
+    response: object({ count }, ["count"]),
+    run: queue.purgeDeadLetters,
   },
 ];

@@ -18,10 +18,10 @@ import { SERVER_HEARTBEAT_MS, SERVER_STREAM_BYTES_MAX, SERVER_STREAM_CHANGES_MAX
 import { decodeJson } from "../../wire/message.js";
 import { toTagged } from "../../wire/tagged.js";
 import type { Principal } from "../access.js";
+import { demandKeys } from "../demands.js";
 import type { Exchange } from "../exchange.js";
 import { badRequest, errorBody, HttpError, httpErrorOf } from "../http-error.js";
 import { itemsOf, pump } from "../pump.js";
-import { demandKeys } from "./operations.js";
 import { type Fields, fieldsOf, keyField, listField } from "./request-fields.js";
 
 export interface StreamRequest {
