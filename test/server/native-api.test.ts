@@ -1,4 +1,6 @@
+import { readFileSync } from "node:fs";
 import { request } from "node:http";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { KvU64 } from "../../src/index.js";
 import { ROUTES } from "../../src/server/native/routes.js";
@@ -118,6 +120,10 @@ describe("the native API", () => {
     expect(text).toContain('belfry_http_requests_total{route="POST /v1/get",status="400"} 1');
     expect(text).toMatch(/belfry_shard_commits_total\{shard="\d"\} 1/);
     expect(text.endsWith("# EOF\n")).toBe(true);
+    const dashboard = readFileSync(join(process.cwd(), "grafana-dashboard.json"), "utf8");
+    for (const [name] of dashboard.matchAll(/belfry_[a-z_]+/g)) {
+      expect(text, "the dashboard asks for it").toContain(name);
+    }
     for (const line of text.split("\n").slice(0, -1)) {
       expect(line).toMatch(/^(# (TYPE|HELP|EOF).*|[a-z_]+(\{[^{}]*\})? -?[\d.e+-]+)$/);
     }
