@@ -5,6 +5,7 @@
  * could not be reached at all. Else nobody knows, and the caller is told that.
  */
 import { KvClosedError, KvUnknownOutcomeError, KvUnreachableError } from "../errors.js";
+import { LinkedSignal } from "../wire/linked-signal.js";
 import { BINARY_TYPE, decodeMessage, encodeMessage, JSON_TYPE } from "../wire/message.js";
 import { Backoff } from "./backoff.js";
 import { errorOf, isPassing } from "./wire-errors.js";
@@ -72,9 +73,9 @@ export class Transport {
   }
 
   async #attempt(path: string, body: string | Uint8Array | undefined, effect: Effect): Promise<Outcome> {
-    const limit = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(this.#options.timeoutMs)]);
+    const limit = new LinkedSignal([this.#closed.signal], this.#options.timeoutMs);
     try {
-      const response = await this.#fetch(path, body, BINARY_TYPE, limit);
+      const response = await this.#fetch(path, body, BINARY_TYPE, limit.signal);
       const message = await readBody(response);
       if (response.ok) return { kind: "answer", message };
       const mayRetry = isPassing(response.status, message);
@@ -86,6 +87,8 @@ export class Transport {
         return { kind: "failure", error: this.#unreachable(cause), mayRetry: true };
       }
       return { kind: "failure", error: new KvUnknownOutcomeError(null, { cause }), mayRetry: false };
+    } finally {
+      limit[Symbol.dispose]();
     }
   }
 

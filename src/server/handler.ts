@@ -2,7 +2,7 @@
  * Owns the way of one request: who it is from, whether it may ask now, which route it means, and what a failure is answered with.
  */
 import type { EncodedKv, Kv } from "../index.js";
-import { SERVER_BODY_MS_MAX } from "../limits.js";
+import { LinkedSignal } from "../wire/linked-signal.js";
 import type { Access, Principal } from "./access.js";
 import { atomicWrite, snapshotRead } from "./connect/data-path.js";
 import { CONNECT_PATH, dataPathVersion, metadata } from "./connect/metadata.js";
@@ -28,6 +28,7 @@ export interface HandlerMakings {
   readonly metrics: Metrics;
   readonly streams: StreamCount;
   readonly bodyBytesMax: number;
+  readonly bodyMsMax: number;
   readonly port: () => { readonly connectionCount: number; readonly bufferedBytes: number };
   readonly openApi: string;
   /** Aborts when streams are to end, with the reason that they tell. */
@@ -180,7 +181,8 @@ export class Handler {
           }
           const body = await this.#body(exchange);
           using _counted = streams.begin("watch", exchange.connection);
-          await watchStream(exchange, encoded, principal, body, this.#ending(exchange));
+          using ending = this.#ending(exchange);
+          await watchStream(exchange, encoded, principal, body, ending.signal);
         },
       ],
     ];
@@ -199,12 +201,13 @@ export class Handler {
       const message =
         exchange.method === "POST" ? messageOf(exchange, await this.#body(exchange)) : undefined;
       using _counted = streams.begin("changes", exchange.connection);
+      using ending = this.#ending(exchange);
       await changesRoute({
         exchange,
         kv,
         principal,
         message,
-        signal: this.#ending(exchange),
+        signal: ending.signal,
         onChange: () => metrics.countChange(),
         onError: this.#makings.onError,
       });
@@ -213,12 +216,13 @@ export class Handler {
       const message =
         exchange.method === "POST" ? messageOf(exchange, await this.#body(exchange)) : undefined;
       using _counted = streams.begin("watch", exchange.connection);
+      using ending = this.#ending(exchange);
       await watchRoute({
         exchange,
         kv,
         principal,
         message,
-        signal: this.#ending(exchange),
+        signal: ending.signal,
         onChange: () => {},
         onError: this.#makings.onError,
       });
@@ -237,12 +241,12 @@ export class Handler {
   }
 
   #body(exchange: Exchange): Promise<Uint8Array> {
-    return exchange.readBody(this.#makings.bodyBytesMax, SERVER_BODY_MS_MAX);
+    return exchange.readBody(this.#makings.bodyBytesMax, this.#makings.bodyMsMax);
   }
 
   /** Aborts when the client goes or the server stops. */
-  #ending(exchange: Exchange): AbortSignal {
-    return AbortSignal.any([exchange.signal, this.#makings.stopping]);
+  #ending(exchange: Exchange): LinkedSignal {
+    return new LinkedSignal([exchange.signal, this.#makings.stopping]);
   }
 }
 

@@ -7,6 +7,7 @@ import { KvTypeError } from "../errors.js";
 import type { Kv } from "../index.js";
 import {
   SERVER_BODY_BYTES_MAX,
+  SERVER_BODY_MS_MAX,
   SERVER_CONNECTIONS_MAX,
   SERVER_DRAIN_MS_MAX,
   SERVER_REQUESTS_BURST,
@@ -44,6 +45,8 @@ export interface ServeOptions {
   readonly rate?: RateLimit;
   /** Time for a request's head to arrive, in milliseconds. Default: 10 000. */
   readonly headMsMax?: number;
+  /** Time for a request's body to arrive, in milliseconds. Default: 60 000. */
+  readonly bodyMsMax?: number;
   /** Hears of errors inside of the server, whose text no client gets. Default: written to stderr. */
   readonly onError?: (error: unknown) => void;
 }
@@ -101,6 +104,7 @@ export class BelfryServer {
       metrics: new Metrics(),
       streams: new StreamCount(options.watchesMax ?? SERVER_WATCHES_MAX),
       bodyBytesMax: options.bodyBytesMax ?? SERVER_BODY_BYTES_MAX,
+      bodyMsMax: options.bodyMsMax ?? SERVER_BODY_MS_MAX,
       port: () => this.#port,
       openApi: JSON.stringify(openApi(packageVersion())),
       stopping: this.#stopping.signal,
@@ -171,7 +175,7 @@ function checkOptions(options: ServeOptions): void {
   if (!Number.isInteger(port) || port < 0 || port > PORT_MAX) {
     throw invalid(`port must be a whole number from 0 to ${PORT_MAX}, found ${String(port)}`);
   }
-  for (const name of ["bodyBytesMax", "connectionsMax", "watchesMax", "headMsMax"] as const) {
+  for (const name of ["bodyBytesMax", "connectionsMax", "watchesMax", "headMsMax", "bodyMsMax"] as const) {
     const value = options[name];
     if (value === undefined || (Number.isInteger(value) && value >= 1)) continue;
     throw invalid(`${name} must be a whole number from 1, found ${String(value)}`);

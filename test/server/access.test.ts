@@ -217,6 +217,23 @@ describe("limits", () => {
     await waitFor(() => server.connectionCount === 0);
   });
 
+  it("on the time of a body, over both protocols", async () => {
+    const { server, url } = await tempServer({ bodyMsMax: 100 });
+    const head =
+      "POST /v1/get HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{";
+    expect(await exchangeRaw(server.port, head)).toMatch(/^HTTP\/1.1 408 .*TIMEOUT/s);
+    const { connect: connectHttp2 } = await import("node:http2");
+    const session = connectHttp2(url);
+    onTestFinished(() => session.destroy());
+    const slow = session.request({ ":method": "POST", ":path": "/v1/get" });
+    slow.on("error", () => {});
+    slow.write("{");
+    const status = await new Promise((resolve) =>
+      slow.on("response", (headers) => resolve(headers[":status"])),
+    );
+    expect(status).toBe(408);
+  });
+
   it.each([
     ["garbage", "\x16\x03\x01 hello\r\n\r\n", /^HTTP\/1.1 400/],
     [
