@@ -5,7 +5,7 @@
  * could not be reached at all. Else nobody knows, and the caller is told that.
  */
 import { KvClosedError, KvUnknownOutcomeError, KvUnreachableError } from "../errors.js";
-import { LinkedSignal } from "../wire/linked-signal.js";
+import { Ending, LinkedSignal } from "../wire/linked-signal.js";
 import { BINARY_TYPE, decodeMessage, encodeMessage, JSON_TYPE } from "../wire/message.js";
 import { Backoff } from "./backoff.js";
 import { errorOf, isPassing } from "./wire-errors.js";
@@ -27,7 +27,7 @@ type Outcome =
 
 export class Transport {
   readonly #options: TransportOptions;
-  readonly #closed = new AbortController();
+  readonly #closed = new Ending();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -40,7 +40,7 @@ export class Transport {
 
   /** Ends every request and stream of the client. Doing it twice does nothing. */
   close(): void {
-    this.#closed.abort(new KvClosedError());
+    this.#closed.end(new KvClosedError());
   }
 
   /**
@@ -56,7 +56,8 @@ export class Transport {
       const outcome = await this.#attempt(path, body, effect);
       if (outcome.kind === "answer") return outcome.message;
       if (!outcome.mayRetry || backoff.attempts + 1 >= this.#options.attemptsMax) throw outcome.error;
-      await backoff.wait(this.#closed.signal);
+      using waiting = new LinkedSignal(this.#closed);
+      await backoff.wait(waiting.signal);
     }
   }
 
@@ -73,7 +74,7 @@ export class Transport {
   }
 
   async #attempt(path: string, body: string | Uint8Array | undefined, effect: Effect): Promise<Outcome> {
-    const limit = new LinkedSignal([this.#closed.signal], this.#options.timeoutMs);
+    const limit = new LinkedSignal(this.#closed, undefined, this.#options.timeoutMs);
     try {
       const response = await this.#fetch(path, body, BINARY_TYPE, limit.signal);
       const message = await readBody(response);

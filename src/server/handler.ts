@@ -2,7 +2,7 @@
  * Owns the way of one request: who it is from, whether it may ask now, which route it means, and what a failure is answered with.
  */
 import type { EncodedKv, Kv } from "../index.js";
-import { LinkedSignal } from "../wire/linked-signal.js";
+import { type Ending, LinkedSignal } from "../wire/linked-signal.js";
 import type { Access, Principal } from "./access.js";
 import { atomicWrite, snapshotRead } from "./connect/data-path.js";
 import { CONNECT_PATH, dataPathVersion, metadata } from "./connect/metadata.js";
@@ -31,8 +31,8 @@ export interface HandlerMakings {
   readonly bodyMsMax: number;
   readonly port: () => { readonly connectionCount: number; readonly bufferedBytes: number };
   readonly openApi: string;
-  /** Aborts when streams are to end, with the reason that they tell. */
-  readonly stopping: AbortSignal;
+  /** Over when streams are to end. */
+  readonly stopping: Ending;
   /** What nobody foresaw. */
   readonly onError: (error: unknown) => void;
 }
@@ -74,7 +74,7 @@ export class Handler {
     checkOrigin(exchange, this.#makings.origins, this.#makings.access.isOpen);
     if (isPreflight(exchange)) return exchange.send(204, {});
     const principal = this.#principal(exchange);
-    if (this.#makings.stopping.aborted) {
+    if (this.#makings.stopping.isOver) {
       throw new HttpError(503, "SHUTTING_DOWN", "the server is shutting down", { "retry-after": "1" });
     }
     if (name === undefined) throw this.#noRoute(exchange);
@@ -112,7 +112,7 @@ export class Handler {
   #ready(exchange: Exchange): void {
     const { kv, stopping } = this.#makings;
     const isUp =
-      !stopping.aborted && kv.stats().shards.every(({ state }) => state !== "failed" && state !== "down");
+      !stopping.isOver && kv.stats().shards.every(({ state }) => state !== "failed" && state !== "down");
     exchange.send(isUp ? 200 : 503, PLAIN, isUp ? "ready\n" : "not ready\n");
   }
 
@@ -246,7 +246,7 @@ export class Handler {
 
   /** Aborts when the client goes or the server stops. */
   #ending(exchange: Exchange): LinkedSignal {
-    return new LinkedSignal([exchange.signal, this.#makings.stopping]);
+    return new LinkedSignal(this.#makings.stopping, exchange.signal);
   }
 }
 

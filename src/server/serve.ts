@@ -14,6 +14,7 @@ import {
   SERVER_REQUESTS_PER_SECOND,
   SERVER_WATCHES_MAX,
 } from "../limits.js";
+import { Ending } from "../wire/linked-signal.js";
 import { Access, type AccessToken } from "./access.js";
 import { Exchange } from "./exchange.js";
 import { Handler } from "./handler.js";
@@ -83,7 +84,7 @@ export class BelfryServer {
   readonly #port: Port;
   readonly #host: string;
   readonly #scheme: string;
-  readonly #stopping = new AbortController();
+  readonly #stopping = new Ending();
   readonly #running = new Set<Promise<void>>();
   #portNumber = 0;
   #closing: Promise<void> | null = null;
@@ -107,7 +108,7 @@ export class BelfryServer {
       bodyMsMax: options.bodyMsMax ?? SERVER_BODY_MS_MAX,
       port: () => this.#port,
       openApi: JSON.stringify(openApi(packageVersion())),
-      stopping: this.#stopping.signal,
+      stopping: this.#stopping,
       onError: options.onError ?? ((error) => console.error("belfry server:", error)),
     });
     this.#port = new Port({
@@ -156,7 +157,7 @@ export class BelfryServer {
   }
 
   async #close(): Promise<void> {
-    this.#stopping.abort(new Error("the server is shutting down"));
+    this.#stopping.end(new Error("the server is shutting down"));
     this.#port.stop();
     let timer: NodeJS.Timeout | undefined;
     const patience = new Promise<void>((resolve) => {
