@@ -127,6 +127,7 @@ export class QueueClient {
   async drain(): Promise<void> {
     for (const listener of this.#listeners) listener.close();
     this.#isClosed = true;
+    if (!this.#lines.some(({ heldCount, isSettling }) => heldCount > 0 || isSettling)) return;
     // A handler may itself have closed the store, and end right after it.
     await new Promise((resolve) => setImmediate(resolve));
     for (const line of this.#lines) if (line.state === "pausing") line.state = "idle";
