@@ -8,7 +8,7 @@ import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { KvTypeError } from "../errors.js";
 import { ACCESS_TOKEN_CHARACTERS_MAX, ACCESS_TOKEN_CHARACTERS_MIN } from "../limits.js";
-import { fromTagged } from "../wire/tagged.js";
+import { fromTagged } from "../wire/untagged.js";
 import { HttpError } from "./http-error.js";
 import { ALL_RIGHTS, type Grant, type Right, Rights } from "./rights.js";
 

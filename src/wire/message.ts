@@ -3,7 +3,8 @@
  */
 import { KvTypeError } from "../errors.js";
 import { pack, unpack } from "./packed.js";
-import { fromTagged, toTagged } from "./tagged.js";
+import { toTagged } from "./tagged.js";
+import { fromTagged } from "./untagged.js";
 
 export const JSON_TYPE = "application/json";
 export const BINARY_TYPE = "application/x-belfry";
