@@ -38,6 +38,7 @@ export type KvErrorCode =
   | "KV_OVERLOADED"
   | "KV_TOO_MANY_THREADS"
   | "KV_NOT_THE_OWNER"
+  | "KV_TARGET_EXISTS"
   | "KV_STORAGE"
   | "KV_ACCESS_DENIED"
   | "KV_UNREACHABLE"

@@ -8,9 +8,11 @@ export type { KvEntry, KvEntryMaybe } from "./codec/kv-entry.js";
 export { KvU64 } from "./codec/kv-u64.js";
 export * from "./errors.js";
 export { AtomicOperation } from "./kv/atomic-operation.js";
+export { type KvBackup, type KvBackupOptions, restoreBackup } from "./kv/backup.js";
 export type { KvCheck, KvMutation, KvSetOptions } from "./kv/commit-builder.js";
 export type { KvCommitError, KvCommitResult, KvFailedCheck } from "./kv/commit-result.js";
 export type { KvCommitVersionstamp, KvSetKey } from "./kv/commit-versionstamp.js";
+export { type Compaction, compactStore } from "./kv/compact-store.js";
 export {
   EncodedKv,
   type KvEncodedCheck,
@@ -25,6 +27,7 @@ export { KvSnapshot } from "./kv/kv-snapshot.js";
 export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";
 export { type KvOpenOptions, openKv } from "./kv/open-kv.js";
 export { attachKv, type KvHandle } from "./kv/share.js";
+export { type StoreProblem, type StoreReport, type VerifiedShard, verifyStore } from "./kv/verify-store.js";
 export {
   type DeadLetter,
   type DeadLetterListOptions,
@@ -36,6 +39,7 @@ export type { QueueShardStats, QueueStats, QueueTally } from "./queue/queue-stat
 export type { History } from "./router/caller.js";
 export type { ShardStats } from "./router/stats.js";
 export type { Durability } from "./store/shard-store.js";
+export type { CopyProgress } from "./store/store-copy.js";
 export { ChangeFeed } from "./watch/change-feed.js";
 export type { FeedState, FeedStats } from "./watch/feed-stats.js";
 export {

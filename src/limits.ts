@@ -140,6 +140,12 @@ export const WATCHER_BUFFER_COUNT_MAX = 10_000;
 /** Bytes of log that one catch-up slice reads before live watchers get their turn. */
 export const CATCH_UP_SLICE_BYTES_MAX = 1 * MIB;
 
+/** Bytes that a backup copies between two looks at the event loop. */
+export const COPY_CHUNK_BYTES = 1 * MIB;
+
+/** Time that a backup waits for the shards to stand still for a moment, in milliseconds. */
+export const MOMENT_WAIT_MS_MAX = 10_000;
+
 /**
  * Bytes of log of each shard that a catch-up reads first; each further read takes twice as many, up to its slice. A feed with a small
  * buffer throws away what does not fit, and must not read a whole slice for a few changes.

@@ -15,7 +15,7 @@
  * Differs: a bound whose bytes, but not whose parts, begin with the prefix is refused; Deno lists an empty range.
  */
 import { KvTypeError } from "../errors.js";
-import { compareBytes, encodeKey, type KvKey } from "./key.js";
+import { checkReadKey, compareBytes, encodeKey, type KvKey } from "./key.js";
 
 /** Which keys to list. */
 export type KvListSelector =
@@ -62,14 +62,14 @@ export function checkSelectorShape(selector: KvListSelector): void {
 /**
  * The range that a selector means.
  *
- * @throws KvTypeError KV_INVALID_SELECTOR when its members or its keys don't fit together, KV_INVALID_KEY for a bad key.
+ * @throws KvTypeError KV_INVALID_SELECTOR when its members or its keys don't fit together, KV_INVALID_KEY and KV_LIMIT_EXCEEDED for a bad key.
  */
 export function selectorRange(selector: KvListSelector): SelectorRange {
   checkSelectorShape(selector);
   const { prefix, start, end } = selector as AnySelector;
-  if (prefix !== undefined) return prefixRange(encodeKey(prefix), start, end);
-  const startKey = encodeKey(start!);
-  const endKey = encodeKey(end!);
+  if (prefix !== undefined) return prefixRange(encodeBound(prefix), start, end);
+  const startKey = encodeBound(start!);
+  const endKey = encodeBound(end!);
   if (compareBytes(startKey, endKey) > 0) {
     throw new KvTypeError("KV_INVALID_SELECTOR", "Start key is greater than end key");
   }
@@ -113,8 +113,8 @@ export function applyCursor(range: KeyRange, cursorKey: Uint8Array, reverse: boo
 }
 
 function prefixRange(prefixKey: Uint8Array, start: KvKey | undefined, end: KvKey | undefined): SelectorRange {
-  const startKey = start === undefined ? undefined : encodeKey(start);
-  const endKey = end === undefined ? undefined : encodeKey(end);
+  const startKey = start === undefined ? undefined : encodeBound(start);
+  const endKey = end === undefined ? undefined : encodeBound(end);
   if (startKey !== undefined && !isUnder(startKey, prefixKey)) {
     throw new KvTypeError("KV_INVALID_SELECTOR", "Start key is not in the keyspace defined by prefix");
   }
@@ -126,6 +126,13 @@ function prefixRange(prefixKey: Uint8Array, start: KvKey | undefined, end: KvKey
     end: endKey ?? withByte(prefixKey, 0xff),
     cursorBase: prefixKey,
   };
+}
+
+/** A longer key than any that can be read has no place in a range either; LMDB would not take it. */
+function encodeBound(key: KvKey): Uint8Array {
+  const encoded = encodeKey(key);
+  checkReadKey(encoded);
+  return encoded;
 }
 
 /** Whether a key is strictly longer than the prefix and has it as its first parts. */

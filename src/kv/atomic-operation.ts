@@ -7,6 +7,7 @@ import { KvU64 } from "../codec/kv-u64.js";
 import type { EnqueueFields } from "../codec/queue-frame.js";
 import { KvTypeError } from "../errors.js";
 import type { KvEnqueueOptions } from "../queue/enqueue-options.js";
+import { shown } from "../shown.js";
 import {
   buildArithmetic,
   buildCheck,
@@ -59,6 +60,8 @@ export class AtomicOperation {
   /** The commit is made only if every one of these holds. */
   check(...checks: KvCheck[]): this {
     for (const check of checks) {
+      if (typeof check !== "object" || check === null)
+        throw new KvTypeError("KV_INVALID_CHECK", `a check must be an object: received ${shown(check)}`);
       const { key, versionstamp } = check;
       this.#checks.push(() => buildCheck({ key, versionstamp }, this.#context));
     }

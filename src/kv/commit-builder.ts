@@ -14,6 +14,7 @@ import { encodeValue } from "../codec/value.js";
 import { parseVersionstamp } from "../codec/versionstamp.js";
 import { KvTypeError } from "../errors.js";
 import { CHECKS_MAX, COMMIT_BYTES_MAX, MUTATIONS_MAX } from "../limits.js";
+import { shown } from "../shown.js";
 import { encodeSetKey, type KvSetKey } from "./commit-versionstamp.js";
 
 /** A condition of a commit: the entry's versionstamp is this one, or (`null`) there is no entry. */
@@ -172,7 +173,7 @@ export function checkExpireIn(expireIn: number | undefined): void {
   if (!Number.isInteger(expireIn) || expireIn < 0) {
     throw new KvTypeError(
       "KV_INVALID_OPTION",
-      `expireIn must be a non-negative integer: received ${String(expireIn)}`,
+      `expireIn must be a non-negative integer: received ${shown(expireIn)}`,
     );
   }
   if (expireIn > EXPIRE_IN_MS_MAX) {

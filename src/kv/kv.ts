@@ -29,6 +29,7 @@ import type {
 } from "../watch/kv-change.js";
 import { watchKeys } from "../watch/level-watch.js";
 import { AtomicOperation } from "./atomic-operation.js";
+import type { KvBackup, KvBackupOptions } from "./backup.js";
 import {
   buildDelete,
   buildSet,
@@ -85,6 +86,8 @@ export interface KvMakings {
   readonly release: () => Promise<void>;
   /** Makes a handle for another thread; `null` on a thread that has joined itself. */
   readonly share: ((settings: StoreSettings) => StoreHandle) | null;
+  /** Copies the store; left out on a thread that has joined itself. */
+  readonly backup?: (path: string, options: KvBackupOptions) => Promise<KvBackup>;
 }
 
 /**
@@ -146,7 +149,7 @@ export class Kv {
   ): Promise<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
     this.#checkOpen();
     checkConsistency(options?.consistency);
-    const wanted = keys as readonly KvKey[];
+    const wanted = checkKeys(keys);
     if (wanted.length > GET_MANY_KEYS_MAX) {
       throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many ranges (max ${GET_MANY_KEYS_MAX})`);
     }
@@ -269,7 +272,7 @@ export class Kv {
     options: KvWatchOptions = {},
   ): ReadableStream<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
     this.#checkOpen();
-    const wanted = [...(keys as readonly KvKey[])];
+    const wanted = [...checkKeys(keys)];
     const encoded = wanted.map(encodeReadKey);
     const stream = watchKeys<KvEntryMaybe<unknown>>({
       dispatcher: this.#scope,
@@ -372,6 +375,26 @@ export class Kv {
     return this.#caller.history();
   }
 
+  /**
+   * Copies the whole store, as it is at one moment, into a new directory, while reads and writes go on; then verifies the copy. The copy is a
+   * store: open it, or make one of it with {@link restoreBackup}. Pages of the moment are pinned meanwhile, so the files may grow.
+   *
+   * @param path A directory that does not exist, or is empty.
+   * @throws KvError KV_TARGET_EXISTS; KV_NOT_THE_OWNER on a thread that has joined; KvCorruptError when the store is damaged; KvClosedError.
+   * What an interrupted backup has left is no store, and the next backup to the same path replaces it.
+   */
+  async backup(path: string, options: KvBackupOptions = {}): Promise<KvBackup> {
+    this.#checkOpen();
+    if (typeof path !== "string" || path === "")
+      throw new KvTypeError("KV_INVALID_PATH", "the path of a backup must be a string that is not empty");
+    if (this.#options.backup === undefined)
+      throw new KvError(
+        "KV_NOT_THE_OWNER",
+        "this thread has joined the store: back it up from the thread that opened it",
+      );
+    return this.#options.backup(path, options);
+  }
+
   /** Stands for the versionstamp of the commit, as the last part of a key that is set. */
   commitVersionstamp(): KvCommitVersionstamp {
     return commitVersionstamp();
@@ -433,4 +456,9 @@ function encodeReadKey(key: KvKey): EncodedKey {
   const encoded = encodeKey(key);
   checkReadKey(encoded);
   return encoded;
+}
+
+function checkKeys(keys: unknown): readonly KvKey[] {
+  if (Array.isArray(keys)) return keys;
+  throw new KvTypeError("KV_INVALID_KEY", `keys must be an array of keys: received ${typeof keys}`);
 }

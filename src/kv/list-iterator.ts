@@ -13,6 +13,7 @@ import {
 import type { KvEntry } from "../codec/kv-entry.js";
 import { KvError, KvRangeError, KvTypeError } from "../errors.js";
 import { LIST_BATCH_DEFAULT, LIST_BATCH_IMPLICIT_MAX, LIST_BATCH_MAX } from "../limits.js";
+import { shown } from "../shown.js";
 
 /** How consistent a read is asked to be. Every read of an embedded store is strongly consistent; the word is accepted. */
 export type KvConsistencyLevel = "strong" | "eventual";
@@ -44,6 +45,8 @@ export interface ListSource<T> {
 
 /** Refuses bad options at the call, not at the first entry. */
 export function checkListOptions(options: KvListOptions): void {
+  if (typeof options !== "object" || options === null)
+    throw new KvTypeError("KV_INVALID_OPTION", `options must be an object: received ${shown(options)}`);
   checkCount("Limit", options.limit);
   checkCount("batchSize", options.batchSize);
   checkConsistency(options.consistency);
@@ -59,16 +62,13 @@ export function checkConsistency(consistency: string | undefined): void {
   if (consistency === undefined || consistency === "strong" || consistency === "eventual") return;
   throw new KvTypeError(
     "KV_INVALID_OPTION",
-    `unknown variant \`${consistency}\`, expected \`strong\` or \`eventual\``,
+    `unknown variant \`${shown(consistency)}\`, expected \`strong\` or \`eventual\``,
   );
 }
 
 function checkCount(name: string, value: number | undefined): void {
   if (value === undefined || (Number.isInteger(value) && value > 0)) return;
-  throw new KvRangeError(
-    "KV_INVALID_OPTION",
-    `${name} must be a positive integer: received ${String(value)}`,
-  );
+  throw new KvRangeError("KV_INVALID_OPTION", `${name} must be a positive integer: received ${shown(value)}`);
 }
 
 /**

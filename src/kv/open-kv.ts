@@ -5,8 +5,10 @@ import { type KvClock, ManualClock, systemClock } from "../clock.js";
 import { KvTypeError } from "../errors.js";
 import { HISTORY_BYTES_MAX, VALUE_BYTES_MAX } from "../limits.js";
 import { acquireEngine } from "../router/engine-registry.js";
+import { shown } from "../shown.js";
 import { checkWish } from "../store/manifest.js";
 import type { Durability } from "../store/shard-store.js";
+import { backupStore } from "./backup.js";
 import { Kv } from "./kv.js";
 
 export interface KvOpenOptions {
@@ -74,6 +76,7 @@ export async function openKv(path?: string, options: KvOpenOptions = {}): Promis
     ifChanged: options.ifChanged ?? false,
     release,
     share: (settings) => engine.sharing.share(settings),
+    backup: (target, backupOptions) => backupStore(engine, target, backupOptions),
   });
 }
 
@@ -94,16 +97,16 @@ function checkOptions(options: KvOpenOptions): void {
   checkWish(options);
   const { durability, valueBytesMax, clock, changeRingBytes } = options;
   if (durability !== undefined && durability !== "sync" && durability !== "relaxed") {
-    throw invalid(`durability must be "sync" or "relaxed": received ${String(durability)}`);
+    throw invalid(`durability must be "sync" or "relaxed": received ${shown(durability)}`);
   }
   if (valueBytesMax !== undefined && !isWithin(valueBytesMax, 1, VALUE_BYTES_CEILING)) {
     throw invalid(
-      `valueBytesMax must be an integer from 1 to ${VALUE_BYTES_CEILING}: received ${String(valueBytesMax)}`,
+      `valueBytesMax must be an integer from 1 to ${VALUE_BYTES_CEILING}: received ${shown(valueBytesMax)}`,
     );
   }
   if (changeRingBytes !== undefined && !isRingSize(changeRingBytes)) {
     throw invalid(
-      `changeRingBytes must be a power of two from ${CHANGE_RING_BYTES_MIN} to ${CHANGE_RING_BYTES_CEILING}: received ${String(changeRingBytes)}`,
+      `changeRingBytes must be a power of two from ${CHANGE_RING_BYTES_MIN} to ${CHANGE_RING_BYTES_CEILING}: received ${shown(changeRingBytes)}`,
     );
   }
   checkBound("history.bytesMax", options.history?.bytesMax);
@@ -116,7 +119,7 @@ function checkOptions(options: KvOpenOptions): void {
 
 function checkBound(name: string, value: number | undefined): void {
   if (value === undefined || (typeof value === "number" && value > 0)) return;
-  throw invalid(`${name} must be a number above 0: received ${String(value)}`);
+  throw invalid(`${name} must be a number above 0: received ${shown(value)}`);
 }
 
 function isRingSize(bytes: number): boolean {

@@ -10,9 +10,11 @@
 import { randomInt } from "node:crypto";
 import { debuglog } from "node:util";
 import { type KvClock, ManualClock } from "../clock.js";
+import { KvError } from "../errors.js";
 import {
   CHANGE_RING_BYTES,
   FLUSH_INTERVAL_MS,
+  MOMENT_WAIT_MS_MAX,
   ROUND_WAIT_MS_MAX,
   STALL_MS_MAX,
   WATCHDOG_INTERVAL_MS,
@@ -21,12 +23,15 @@ import { createChangeRing } from "../ring/change-ring.js";
 import { Control, ShardState } from "../ring/control.js";
 import { createRoundMemory } from "../ring/round-ring.js";
 import type { LogBounds } from "../shard/log-trimmer.js";
-import { type ManifestWish, shardDirectory } from "../store/manifest.js";
+import { StateReader } from "../store/checkpoint.js";
+import type { ManifestWish } from "../store/manifest.js";
 import type { Durability, ShardStore } from "../store/shard-store.js";
 import { isTrimWanted, publishTrim } from "../watch/watch-diagnostics.js";
 import { Caller, handleOf, openStores, type SharedStore } from "./caller.js";
+import { Checkpointer } from "./checkpointer.js";
 import { guardExit, unguardExit } from "./exit-guard.js";
 import { Home } from "./home.js";
+import { type Moment, takeMoment } from "./moment.js";
 import { type Recovery, recover } from "./recovery.js";
 import { createCallerRings } from "./shard-client.js";
 import { ShardThreads, type ShardThreadsOptions } from "./shard-threads.js";
@@ -55,9 +60,12 @@ export class Engine {
   /** The opening thread's own way to the shards. */
   readonly caller: Caller;
   readonly #home: Home;
+  readonly #stores: readonly ShardStore[];
   /** The other threads that use the store. */
   readonly sharing: Sharing;
   readonly #threads: ShardThreads;
+  /** `null` where every commit is flushed, or none needs to be. */
+  readonly #checkpointer: Checkpointer | null;
   readonly #watchdog: NodeJS.Timeout;
   readonly #forgetClock: () => void;
   /** The log's horizon as the watchdog saw it last. */
@@ -85,7 +93,8 @@ export class Engine {
   }
 
   static async #openIn(home: Home, options: EngineOptions): Promise<Engine> {
-    const directories = perShard(home.manifest.shards, (shard) => shardDirectory(home.path, shard));
+    const { directories } = home;
+    home.prepareShards();
     const stores = openStores(directories, options.durability);
     try {
       return new Engine(home, directories, stores, recover(stores), options);
@@ -105,6 +114,7 @@ export class Engine {
   ) {
     const { shards } = home.manifest;
     this.#home = home;
+    this.#stores = stores;
     const store: SharedStore = {
       manifest: home.manifest,
       directories,
@@ -118,6 +128,8 @@ export class Engine {
     const holder = randomInt(2 ** 32) * HOLDERS_PER_OPENING;
     this.caller = new Caller({ store, caller: FIRST_CALLER, holder, rings, stores, clock: options.clock });
     this.sharing = new Sharing(this.caller);
+    this.#checkpointer = this.#planCheckpoints(options.durability, stores);
+    home.shardsReady(options.durability === "sync");
     this.#threads = this.#planThreads(options, recovery.redos, (shard) => [
       { caller: FIRST_CALLER, holder, ...rings[shard]! },
       ...this.sharing.ringsOf(shard),
@@ -125,6 +137,31 @@ export class Engine {
     this.#watchdog = setInterval(() => this.#watch(), WATCHDOG_INTERVAL_MS).unref();
     this.#forgetClock = this.#followClock(options.clock);
     guardExit(this);
+  }
+
+  get isClosing(): boolean {
+    return this.#closing !== null;
+  }
+
+  /** One moment of all shards, as their files have it, and where they are. Its holder lets it go. */
+  async holdMoment(): Promise<{ readonly moment: Moment; readonly from: string }> {
+    const { control, number: caller } = this.caller;
+    const readers = this.#home.directories.map((directory) => new StateReader(directory));
+    try {
+      const deadlineMs = Date.now() + MOMENT_WAIT_MS_MAX;
+      for (;;) {
+        const moment = takeMoment({ stores: this.#stores, readers, control, caller });
+        if (moment !== null) return { moment, from: this.#home.path };
+        if (Date.now() > deadlineMs)
+          throw new KvError(
+            "KV_SHARD_FAILED",
+            `the shards do not stand still within ${MOMENT_WAIT_MS_MAX} ms: is one stuck?`,
+          );
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    } finally {
+      for (const reader of readers) reader.close();
+    }
   }
 
   /** Resolves when everything that was sent is answered, the threads have ended and the lock is free. Idempotent. */
@@ -145,7 +182,15 @@ export class Engine {
         control.waitState(shard, state, leftMs);
       }
     }
+    this.#checkpointer?.closeSync();
     this.#home.leave();
+  }
+
+  #planCheckpoints(durability: Durability, stores: readonly ShardStore[]): Checkpointer | null {
+    if (durability === "sync" || this.#home.isPrivate) return null;
+    const { path, directories } = this.#home;
+    const { control, number: caller } = this.caller;
+    return new Checkpointer({ path, directories, stores, control, caller, intervalMs: FLUSH_INTERVAL_MS });
   }
 
   #planThreads(
@@ -155,7 +200,6 @@ export class Engine {
   ): ShardThreads {
     const { shared, control, rounds } = this.caller;
     const { manifest, directories, durability } = shared;
-    const flushes = durability === "relaxed" && !this.#home.isPrivate;
     return new ShardThreads({
       control,
       rounds,
@@ -166,7 +210,6 @@ export class Engine {
         partitionDepth: manifest.partitionDepth,
         directories,
         durability,
-        flushIntervalMs: flushes ? FLUSH_INTERVAL_MS : Number.POSITIVE_INFINITY,
         control: shared.control,
         rounds: shared.rounds,
         changes: shared.changes[shard]!,
@@ -206,6 +249,7 @@ export class Engine {
     await this.#threads.stop();
     clearInterval(this.#watchdog);
     this.#forgetClock();
+    await this.#checkpointer?.close().catch(warnUnflushed);
     await this.caller.close();
     unguardExit(this);
     this.#home.leave();
@@ -243,6 +287,11 @@ export class Engine {
 
 function perShard<T>(shards: number, make: (shard: number) => T): T[] {
   return Array.from({ length: shards }, (_, shard) => make(shard));
+}
+
+/** What is not on the disk yet is the system's, which writes it when it can; the last checkpoint stays beside it. */
+function warnUnflushed(error: Error): void {
+  process.emitWarning(`the store could not be flushed when it was closed: ${error.message}`, "BelfryWarning");
 }
 
 function isSafeToEnd(state: ShardState): boolean {

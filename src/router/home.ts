@@ -4,9 +4,21 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { KvCorruptError, KvStorageError } from "../errors.js";
 import { PARTITION_DEPTH_DEFAULT } from "../limits.js";
-import { createManifest, type Manifest, type ManifestWish, readManifest } from "../store/manifest.js";
+import { removeCheckpoint, restoreCheckpoint } from "../store/checkpoint.js";
+import { PageDamage } from "../store/data-file.js";
+import { flushShards } from "../store/flush.js";
+import {
+  createManifest,
+  finishCreation,
+  type Manifest,
+  type ManifestWish,
+  readManifest,
+  shardDirectory,
+} from "../store/manifest.js";
 import { OwnerLock } from "../store/owner-lock.js";
+import { checkBeforeOpening } from "../store/page-check.js";
 
 /** More threads than this are seldom worth their memory; whoever knows better says so. */
 const SHARDS_DEFAULT_MAX = 8;
@@ -14,12 +26,22 @@ const SHARDS_DEFAULT_MAX = 8;
 export class Home {
   readonly path: string;
   readonly manifest: Manifest;
+  /** Each shard's directory. */
+  readonly directories: readonly string[];
   /** Nobody else will ever open it: it goes when the engine does. */
   readonly isPrivate: boolean;
   readonly #lock: OwnerLock;
 
   /** Takes possession of `path`, or (`null`) of a new temporary directory. What is refused is left as it was. */
   static async take(path: string | null, wish: ManifestWish): Promise<Home> {
+    try {
+      return await Home.#take(path, wish);
+    } catch (error) {
+      throw asStorageError(path, error);
+    }
+  }
+
+  static async #take(path: string | null, wish: ManifestWish): Promise<Home> {
     const directory = path ?? mkdtempSync(join(tmpdir(), "belfry-"));
     if (path !== null) mkdirSync(directory, { recursive: true });
     const real = realpathSync(directory);
@@ -39,6 +61,32 @@ export class Home {
     this.#lock = lock;
     this.manifest = manifest;
     this.isPrivate = isPrivate;
+    this.directories = Array.from({ length: manifest.shards }, (_, shard) => shardDirectory(path, shard));
+  }
+
+  /**
+   * Before LMDB maps the data files: puts a checkpoint back if the power has gone, and looks at each file for what would end the process.
+   *
+   * @throws KvCorruptError when a file is cut off or its first pages are damaged.
+   */
+  prepareShards(): void {
+    if (this.isPrivate) return;
+    try {
+      restoreCheckpoint(this.path, this.directories);
+      for (const directory of this.directories) checkFile(directory);
+    } catch (error) {
+      throw asStorageError(this.path, error);
+    }
+  }
+
+  /** The shards are open. Makes what they are durable; `removeCheckpoint` where every commit is flushed from now on. */
+  shardsReady(isSync: boolean): void {
+    if (this.isPrivate) return;
+    if (isSync) {
+      flushShards(this.directories);
+      removeCheckpoint(this.path);
+    }
+    finishCreation(this.path);
   }
 
   /** Gives it up; a private one is removed. Idempotent. */
@@ -48,7 +96,26 @@ export class Home {
   }
 }
 
+function checkFile(directory: string): void {
+  try {
+    checkBeforeOpening(directory);
+  } catch (error) {
+    if (!(error instanceof PageDamage)) throw error;
+    throw new KvCorruptError(
+      `the data file of ${directory} is damaged: ${error.message}; nothing was touched, restore the store from a backup`,
+      { cause: error },
+    );
+  }
+}
+
 function newManifest(path: string, wish: ManifestWish): Manifest {
   const shards = wish.shards ?? Math.min(availableParallelism(), SHARDS_DEFAULT_MAX);
   return createManifest(path, shards, wish.partitionDepth ?? PARTITION_DEPTH_DEFAULT);
+}
+
+/** An error of the system, as ours. */
+function asStorageError(path: string | null, error: unknown): unknown {
+  const { code, syscall, message } = error as NodeJS.ErrnoException;
+  if (typeof code !== "string" || syscall === undefined) return error;
+  return new KvStorageError(`can't open the store in ${path}: ${message}`, { cause: error });
 }

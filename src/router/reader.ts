@@ -4,7 +4,8 @@
  *
  * Invariants
  * 1. A read that starts after a write was acknowledged sees it: the snapshot is renewed whenever the shard's commit counter has moved,
- *    and that counter is raised before the acknowledgement.
+ *    and that counter is raised before the acknowledgement. It is renewed as well while the shard is in a transaction, which LMDB
+ *    may have committed already: a cut that was taken since may have seen it, and no later read may see less.
  * 2. A read sees all of a multi-shard commit or nothing: what may hold an unfinished round is read again when it has finished.
  * 3. An expired entry does not exist, swept or not.
  * 4. What is returned is private; what `decode` gets is borrowed for the call.
@@ -13,7 +14,7 @@ import type { KvClock } from "../clock.js";
 import { isExpired } from "../codec/entry.js";
 import { compareBytes, partitionOf, sharedParts } from "../codec/key.js";
 import type { KeyRange } from "../codec/key-range.js";
-import type { Control } from "../ring/control.js";
+import { type Control, ShardState } from "../ring/control.js";
 import type { ShardStore } from "../store/shard-store.js";
 import { type Cut, Cuts } from "./cut.js";
 
@@ -59,7 +60,7 @@ export class Reader {
     this.#allShards = stores.map((_, shard) => shard);
   }
 
-  /** The newest state of one key. Hot path: one atomic load, one LMDB read, one more load. */
+  /** The newest state of one key. Hot path: two atomic loads, one LMDB read, one more load. */
   async get<T>(key: Uint8Array, decode: DecodeEntry<T>): Promise<T> {
     const shard = this.#shardOf(key);
     for (;;) {
@@ -129,9 +130,11 @@ export class Reader {
   }
 
   #getOnce<T>(shard: number, key: Uint8Array, decode: DecodeEntry<T>): T {
+    // The state first: a transaction that is not under way any more has raised the counter.
+    const isIdle = this.#control.state(shard) === ShardState.running;
     const commits = this.#control.commits(shard);
     const store = this.#stores[shard]!;
-    if (commits !== this.#seenCommits[shard]) {
+    if (commits !== this.#seenCommits[shard] || !isIdle) {
       this.#seenCommits[shard] = commits;
       store.renew();
     }

@@ -26,8 +26,6 @@ export interface ShardBoot {
   /** Directories of all shards, by index: a shard that decides a round reads those of the others. */
   readonly directories: readonly string[];
   readonly durability: Durability;
-  /** Time between background flushes in milliseconds; `Infinity`: none. */
-  readonly flushIntervalMs: number;
   readonly control: SharedArrayBuffer;
   readonly rounds: RoundMemory;
   readonly changes: SharedArrayBuffer;

@@ -21,7 +21,8 @@ const POINTS = 8;
 /** What a fault throws. Outside of a transaction it ends the thread; inside, the transaction fails. */
 export class InjectedFault extends Error {}
 
-/** Cells for the faults of `shards` shards: each counts down the visits of one place, and the one that reaches 0 throws. */
+/** Cells for the faults of `shards` shards: each counts down the visits of one place, and the one that reaches 0
+ * throws; below 0 it is the milliseconds that the next visit stands still. */
 export function createFaultCells(shards: number): SharedArrayBuffer {
   return new SharedArrayBuffer(shards * POINTS * 4);
 }
@@ -29,6 +30,11 @@ export function createFaultCells(shards: number): SharedArrayBuffer {
 /** Any thread: lets shard `shard` throw at its next visit of `point`, or a later one. */
 export function armFault(cells: SharedArrayBuffer, shard: number, point: FaultPoint, visits = 1): void {
   Atomics.store(new Int32Array(cells), shard * POINTS + point, visits);
+}
+
+/** Any thread: lets shard `shard` stand still for `ms` milliseconds at its next visit of `point`. */
+export function hangFault(cells: SharedArrayBuffer, shard: number, point: FaultPoint, ms: number): void {
+  Atomics.store(new Int32Array(cells), shard * POINTS + point, -ms);
 }
 
 export class Faults {
@@ -40,10 +46,14 @@ export class Faults {
     this.#first = shard * POINTS;
   }
 
-  /** Throws here if a test asked for it. */
+  /** Throws here, or stands still, if a test asked for it. */
   visit(point: FaultPoint): void {
     if (this.#cells === null) return;
     const cell = this.#first + point;
+    const hangMs = -Atomics.load(this.#cells, cell);
+    if (hangMs > 0 && Atomics.compareExchange(this.#cells, cell, -hangMs, 0) === -hangMs) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, hangMs);
+    }
     if (Atomics.load(this.#cells, cell) > 0 && Atomics.sub(this.#cells, cell, 1) === 1) {
       throw new InjectedFault(`injected fault at point ${point}`);
     }

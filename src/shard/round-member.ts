@@ -21,6 +21,7 @@ import { readCommitFrame } from "../codec/commit-frame.js";
 import { partitionOf } from "../codec/key.js";
 import type { Reply } from "../codec/reply-frame.js";
 import { formatVersionstamp } from "../codec/versionstamp.js";
+import { PAGE_SIZE_BYTES } from "../limits.js";
 import { isLaterRound, type RoundEntry, RoundPhase, type RoundRing, Verdict } from "../ring/round-ring.js";
 import type { CallerLinks } from "./caller-links.js";
 import type { ChangeBatch } from "./change-batch.js";
@@ -28,11 +29,16 @@ import { planCommit } from "./commit-plan.js";
 import { FaultPoint } from "./faults.js";
 import { commitOf, type DecidedCommit, type DecidedRound, encodeRedo } from "./redo.js";
 import { decideRound, roundOrder } from "./round-plan.js";
-import type { ShardWriter } from "./shard-writer.js";
+import { type ShardWriter, TransactionFailure } from "./shard-writer.js";
 import type { Siblings } from "./siblings.js";
 
 /** A parked participant looks around this often, in case the one it waits for has died. */
 const PARKED_MS_MAX = 50;
+
+/** Between two tries of a part that the disk refused. */
+const STORAGE_RETRY_MS = 200;
+/** Pages that a part of a round may take beside its own bytes: the branches and leaves that it changes, the log, the free list. */
+const ROUND_PAGES = 64;
 
 /** Something to sleep on that nobody wakes. */
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
@@ -93,8 +99,7 @@ export class RoundMember {
     this.#writer.faults.visit(FaultPoint.decided);
     const decided = this.#decidedRound(round, entries) ?? this.#awaitRedo(round);
     if (decided === null) return false;
-    this.#apply(decided);
-    return true;
+    return this.#apply(decided);
   }
 
   /** Applies a round that other shards had committed when the store went down. Before anything else. */
@@ -130,8 +135,22 @@ export class RoundMember {
       read: this.#siblings.read,
       holderOf: this.#siblings.holderOf,
       shardOf: (key) => this.#shardOf(key),
+      refusal: this.#lackOfRoom(entries),
     });
     if (this.#ring.decide(verdicts)) this.#owed = { round: this.#ring.active, entries, replies };
+  }
+
+  /**
+   * Why the disk would not take the round; `null` when it has room. A round that one shard has committed and another can't would be owed by
+   * it, and unreadable, for as long as the disk is full; so it is not begun then.
+   */
+  #lackOfRoom(entries: readonly RoundEntry[]): string | null {
+    const bytes = entries.reduce((sum, { frame }) => sum + (frame?.length ?? 0), 0);
+    // Each participant writes its entries, their log and the redo record.
+    const neededBytes = this.#writer.control.shardCount * (3 * bytes + ROUND_PAGES * PAGE_SIZE_BYTES);
+    const freeBytes = this.#writer.store.freeBytes();
+    if (freeBytes >= neededBytes) return null;
+    return `the disk has ${freeBytes} bytes left, a commit over several shards may need ${neededBytes}: nothing was changed`;
   }
 
   /** The round as decided; `null` when a parcel of it was posted to a predecessor of this thread that died. */
@@ -158,14 +177,32 @@ export class RoundMember {
     return null;
   }
 
-  #apply(round: DecidedRound): void {
+  /** False when the engine stops before it could: then it is redone when the store is opened again. */
+  #apply(round: DecidedRound): boolean {
     const { control, shard, store } = this.#writer;
     control.setRoundEntered(shard, round.round);
-    this.#writer.commit(round.commits.length, (batch) => {
-      for (const decided of round.commits) this.#applyCommit(round, commitOf(decided), decided.index, batch);
-      store.putRound(round.round, encodeRedo(round));
-    });
+    for (;;) {
+      try {
+        this.#writer.commit(round.commits.length, (batch) => {
+          for (const decided of round.commits)
+            this.#applyCommit(round, commitOf(decided), decided.index, batch);
+          store.putRound(round.round, encodeRedo(round));
+        });
+        break;
+      } catch (error) {
+        if (!(error instanceof TransactionFailure) || !isOfStorage(error.cause)) throw error;
+        // Others may have committed their parts, so this one has to follow: it is owed until there is room again.
+        process.emitWarning(
+          `shard ${shard} owes its part of a commit over several shards: ${error.message}; it tries again`,
+          "BelfryWarning",
+        );
+        if (control.stopping) return false;
+        control.announceInFlight(shard);
+        Atomics.wait(PAUSE, 0, 0, STORAGE_RETRY_MS);
+      }
+    }
     this.#appliedRound = round.round;
+    return true;
   }
 
   #applyCommit(round: DecidedRound, commit: CommitFields, index: number, batch: ChangeBatch): void {
@@ -209,4 +246,9 @@ export class RoundMember {
   #shardOf(key: Uint8Array): number {
     return partitionOf(key, this.#partitionDepth, this.#writer.control.shardCount);
   }
+}
+
+/** Whether it was LMDB, or the system under it, that refused: their errors have numbers. */
+function isOfStorage(error: unknown): boolean {
+  return typeof (error as { code?: unknown } | null)?.code === "number";
 }

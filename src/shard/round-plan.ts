@@ -33,6 +33,8 @@ export interface RoundFacts {
   readonly commits: readonly (CommitFields | null)[];
   readonly read: EntryReader;
   readonly shardOf: (key: Uint8Array) => number;
+  /** Why none of them can be made, when none can. */
+  readonly refusal?: string | null;
   readonly holderOf?: (shard: number, id: Uint8Array) => number | undefined;
 }
 
@@ -41,6 +43,7 @@ export function decideRound(facts: RoundFacts): RoundDecision {
   const verdicts = new Uint8Array(facts.commits.length).fill(Verdict.refuse);
   const replies = facts.commits.map((commit, index): Reply => {
     if (commit === null) return { status: ReplyStatus.unknown };
+    if (facts.refusal) return { status: ReplyStatus.storage, message: facts.refusal };
     const order = roundOrder(index);
     const plan = planCommit(commit, {
       read: overlay.read,

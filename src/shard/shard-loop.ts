@@ -6,7 +6,7 @@
  * 2. A round goes before single commits, so that the other participants do not stand still for long.
  * 3. The loop ends only when it is told to stop, and never inside a transaction. An error of the loop itself ends the thread: its
  *    supervisor knows, answers for it, and starts another.
- * 4. It blocks its thread. Callbacks of the event loop (a flush that has ended, timers of the binding) get their turn when it yields.
+ * 4. It blocks its thread. Callbacks of the event loop (timers of the binding) get their turn when it yields.
  */
 import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { SHARD_SLEEP_MS_MAX } from "../limits.js";
@@ -30,8 +30,6 @@ export interface ShardParts {
   readonly singles: SingleCommits;
   readonly sweeper: Sweeper;
   readonly queue: QueueKeeper;
-  /** Time between background flushes; `Infinity` where commits flush themselves, or none is wanted. */
-  readonly flushIntervalMs: number;
 }
 
 export class ShardLoop {
@@ -41,9 +39,6 @@ export class ShardLoop {
   readonly #singles: SingleCommits;
   readonly #sweeper: Sweeper;
   readonly #queue: QueueKeeper;
-  readonly #flushIntervalMs: number;
-  #flushing: Promise<void> | null = null;
-  #flushDueMs = Number.POSITIVE_INFINITY;
   #turns = 0;
 
   constructor(parts: ShardParts) {
@@ -53,10 +48,9 @@ export class ShardLoop {
     this.#singles = parts.singles;
     this.#sweeper = parts.sweeper;
     this.#queue = parts.queue;
-    this.#flushIntervalMs = parts.flushIntervalMs;
   }
 
-  /** Runs until the engine stops; resolves outside of any transaction, with everything flushed that was committed. */
+  /** Runs until the engine stops; resolves outside of any transaction. */
   async run(): Promise<void> {
     const { control, shard } = this.#writer;
     // A predecessor may have died with its mark set; its changes are in the log, and the ring has a new epoch.
@@ -68,18 +62,9 @@ export class ShardLoop {
       const doorbell = control.doorbell(shard);
       this.#writer.faults.visit(FaultPoint.turn);
       const worked = this.#turn();
-      if (++this.#turns % TURNS_PER_YIELD === 0 || (this.#flushing !== null && !worked))
-        await yieldToEventLoop();
+      if (++this.#turns % TURNS_PER_YIELD === 0) await yieldToEventLoop();
       if (!worked && !control.stopping) control.sleep(shard, doorbell, this.#sleepMs());
     }
-    await this.#flushRest();
-  }
-
-  /** Where commits do not flush themselves, the last ones are flushed before the shard says that it has stopped. */
-  async #flushRest(): Promise<void> {
-    await this.#flushing;
-    const hasRest = this.#writer.takeUnflushed() || this.#flushDueMs !== Number.POSITIVE_INFINITY;
-    if (hasRest && this.#flushIntervalMs !== Number.POSITIVE_INFINITY) await this.#writer.store.flush();
   }
 
   #turn(): boolean {
@@ -90,31 +75,12 @@ export class ShardLoop {
     worked = this.#sweeper.tick(this.#writer.clock.nowMs()) || worked;
     worked = this.#queue.tick(this.#writer.clock.nowMs()) || worked;
     if (!worked) worked = this.#writer.tickTrim(this.#writer.clock.nowMs());
-    this.#tickFlush(Date.now());
     return worked;
   }
 
-  #tickFlush(nowMs: number): void {
-    if (this.#writer.takeUnflushed())
-      this.#flushDueMs = Math.min(this.#flushDueMs, nowMs + this.#flushIntervalMs);
-    if (nowMs < this.#flushDueMs || this.#flushing !== null) return;
-    this.#flushDueMs = Number.POSITIVE_INFINITY;
-    this.#flushing = this.#writer.store
-      .flush()
-      .catch((error: Error) => {
-        // Acknowledged writes are safe from the death of the process still; the next try is one interval away.
-        process.emitWarning(`shard ${this.#writer.shard} could not flush: ${error.message}`, "BelfryWarning");
-        this.#flushDueMs = Date.now() + this.#flushIntervalMs;
-      })
-      .finally(() => {
-        this.#flushing = null;
-      });
-  }
-
   #sleepMs(): number {
-    const untilFlushMs = Math.max(1, this.#flushDueMs - Date.now());
     const nowMs = this.#writer.clock.nowMs();
     const untilTickMs = Math.min(this.#sweeper.remainingMs(nowMs), this.#queue.remainingMs(nowMs));
-    return Math.min(SHARD_SLEEP_MS_MAX, untilFlushMs, Math.max(1, untilTickMs));
+    return Math.min(SHARD_SLEEP_MS_MAX, Math.max(1, untilTickMs));
   }
 }

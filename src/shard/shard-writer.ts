@@ -5,7 +5,7 @@
  * 1. `lowestInFlight` is set before a counter value is taken, and cleared after the records are in the ring, or after the transaction
  *    has failed: the watermark never passes a change that may still come.
  * 2. The state says "in transaction" from before the first to after the last call into LMDB's transaction: nobody ends the thread then.
- * 3. The commit counter is raised before anybody is told of the commit; the records are published after it. So nobody hears of
+ * 3. The commit counter is raised before the state says that the transaction is over, and before anybody is told of the commit; the records are published after it. So nobody hears of
  *    a write that a crash could take back, and nobody who heard of it reads an older state.
  */
 import type { KvClock } from "../clock.js";
@@ -31,7 +31,6 @@ export class ShardWriter {
   readonly queue: QueueBatch;
   readonly #trimmer: LogTrimmer;
   readonly #ring: ChangeRingWriter;
-  #unflushed = false;
 
   constructor(
     readonly shard: number,
@@ -50,13 +49,6 @@ export class ShardWriter {
       bytesMax: DEAD_LETTERS_BYTES_MAX / control.shardCount,
     });
     control.setQueueReady(shard, this.queue.readyCount);
-  }
-
-  /** Whether something was committed since this was last asked. */
-  takeUnflushed(): boolean {
-    const unflushed = this.#unflushed;
-    this.#unflushed = false;
-    return unflushed;
   }
 
   /**
@@ -81,15 +73,14 @@ export class ShardWriter {
         queue.finish();
       });
     } catch (error) {
+      this.#leave();
       this.#liftMark();
       store.renew();
       queue.discard();
       throw new TransactionFailure(error);
-    } finally {
-      this.#leave();
     }
-    this.#unflushed = true;
     control.raiseCommits(shard);
+    this.#leave();
     this.faults.visit(FaultPoint.committed);
     control.addDone(shard, requests, batch.changeCount);
     batch.publish(this.#ring);

@@ -8,7 +8,8 @@
  *    whatever was acknowledged before one of them was sent has a smaller counter value.
  * 2. Each request gets exactly one answer, after the commit. A request that fails costs itself only; when the transaction fails, all
  *    its requests are told so, and none has changed anything.
- * 3. Commit number i of a transaction has order 2i + 1 or more; the order below it belongs to the expired entries that it sweeps.
+ * 3. Nobody hears of a commit before the round that it comes after has finished.
+ * 4. Commit number i of a transaction has order 2i + 1 or more; the order below it belongs to the expired entries that it sweeps.
  */
 import { type CommitFields, type MutationFields, readCommitFrame } from "../codec/commit-frame.js";
 import { partitionOf } from "../codec/key.js";
@@ -17,7 +18,9 @@ import { type Reply, ReplyStatus, readRequestId } from "../codec/reply-frame.js"
 import { REQUEST_HEADER_BYTES, RequestKind, readRequestKind } from "../codec/request-frame.js";
 import { formatVersionstamp } from "../codec/versionstamp.js";
 import { BATCH_BYTES_MAX, BATCH_COMMITS_MAX, QUEUE_MOVES_MAX } from "../limits.js";
+import { ROUND_WORDS } from "../ring/control.js";
 import { FrameBatch } from "../ring/frame-ring.js";
+import { isLaterRound, type RoundRing } from "../ring/round-ring.js";
 import type { AttachedCaller, CallerLinks } from "./caller-links.js";
 import type { ChangeBatch } from "./change-batch.js";
 import { committedReply, planCommit, resolveKey } from "./commit-plan.js";
@@ -27,6 +30,9 @@ import { type ShardWriter, TransactionFailure } from "./shard-writer.js";
 
 /** The largest order that fits a versionstamp, less what one commit uses. */
 const ORDER_MAX = 0xffff - 2;
+
+/** Between two looks whether a round can finish still, in milliseconds; that it has is told at once. */
+const ROUND_LOOK_MS = 20;
 
 interface Request {
   readonly caller: AttachedCaller;
@@ -48,7 +54,7 @@ const UNKNOWN: Reply = { status: ReplyStatus.unknown };
 export class SingleCommits {
   readonly #links: CallerLinks;
   readonly #writer: ShardWriter;
-  readonly #shards: number;
+  readonly #ring: RoundRing;
   readonly #partitionDepth: number;
   readonly #frames = new FrameBatch();
   /** Leases that were there when this thread began. */
@@ -56,11 +62,11 @@ export class SingleCommits {
   #counter = 0;
   #order = 0;
 
-  constructor(links: CallerLinks, writer: ShardWriter, shards: number, partitionDepth: number) {
+  constructor(links: CallerLinks, writer: ShardWriter, ring: RoundRing, partitionDepth: number) {
     this.#inherited = new Set(writer.store.queue.leases().map(({ id }) => idName(id)));
     this.#links = links;
     this.#writer = writer;
-    this.#shards = shards;
+    this.#ring = ring;
     this.#partitionDepth = partitionDepth;
   }
 
@@ -77,10 +83,26 @@ export class SingleCommits {
       for (const request of requests) request.reply = { status: ReplyStatus.storage, message };
     }
     this.#writer.faults.visit(FaultPoint.published);
+    this.#awaitRound();
     for (const { caller, requestId, reply } of requests) caller.reply(requestId, reply);
     for (const caller of this.#links.all) caller.requests.release();
     this.#links.publishReplies();
     return true;
+  }
+
+  /**
+   * What was executed here after this shard's part of a round stands on that round, and says so: by the versionstamp of a check that did
+   * not hold, by its own place in the order. So nobody is told of it before the round has finished in all its shards, which it has, as a
+   * rule, by now. A round that never will, because a shard that owes its part is lost, is waited for by its readers alone.
+   */
+  #awaitRound(): void {
+    const { control, shard } = this.#writer;
+    for (;;) {
+      const finished = control.finishedRound;
+      if (!isLaterRound(control.roundEntered(shard), finished)) return;
+      if (control.stopping || (this.#ring.participants & this.#ring.lostShards) !== 0) return;
+      Atomics.wait(control.words, ROUND_WORDS.finished, finished, ROUND_LOOK_MS);
+    }
   }
 
   #drain(): Request[] {
@@ -180,7 +202,7 @@ export class SingleCommits {
     const versionstamp = formatVersionstamp(this.#counter, this.#order);
     return suffixed.every((mutation) => {
       const key = resolveKey(mutation, versionstamp);
-      return partitionOf(key, this.#partitionDepth, this.#shards) === this.#writer.shard;
+      return partitionOf(key, this.#partitionDepth, this.#writer.control.shardCount) === this.#writer.shard;
     });
   }
 }

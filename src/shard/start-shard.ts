@@ -65,14 +65,13 @@ function assemble(
   );
   const ring = new RoundRing(control, boot.rounds, shardHolder(boot.shard));
   const rounds = new RoundMember(writer, ring, links, siblings, boot.partitionDepth);
-  const singles = new SingleCommits(links, writer, boot.shards, boot.partitionDepth);
+  const singles = new SingleCommits(links, writer, ring, boot.partitionDepth);
   if (boot.redo !== null) {
     debug("shard %d was behind the last round, and does its part now", boot.shard);
     rounds.redo(decodeRedo(boot.redo));
   }
   links.abandonTaken();
-  const { flushIntervalMs } = boot;
   const sweeper = new Sweeper(writer);
   const queue = new QueueKeeper(writer, links);
-  return new ShardLoop({ writer, links, rounds, singles, sweeper, queue, flushIntervalMs });
+  return new ShardLoop({ writer, links, rounds, singles, sweeper, queue });
 }

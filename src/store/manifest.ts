@@ -4,10 +4,11 @@
  * Invariants
  * 1. It is written once, before any shard, whole (to a temporary file, flushed, renamed, the directory flushed).
  * 2. Reading it changes nothing: a store that is damaged, newer or other than asked is left as it was.
- * 3. Its checksum covers every field, so an edited or half-written one is found.
+ * 3. While `creating` stands beside it, the store has never been open: whatever is there, a crash has left it, and it is made anew.
+ * 4. Its checksum covers every field, so an edited or half-written one is found.
  */
 import { createHash, randomUUID } from "node:crypto";
-import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, renameSync, writeSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   KvFormatError,
@@ -17,6 +18,8 @@ import {
   KvTypeError,
 } from "../errors.js";
 import { PAGE_SIZE_BYTES, PARTITION_DEPTH_MAX, SHARDS_MAX, STORE_FORMAT } from "../limits.js";
+import { shown } from "../shown.js";
+import { flushDirectory, flushFile, replaceFile } from "./flush.js";
 import { isLockFile } from "./owner-lock.js";
 
 /** What is fixed at creation. */
@@ -40,6 +43,10 @@ export interface ManifestWish {
 
 const FILE = "manifest.json";
 const TEMPORARY = "manifest.json.new";
+const CREATING = "creating";
+
+/** What a store has beside its lock. */
+const OWN_NAME = /^(shard-\d{3}|(manifest|checkpoint)\.json(\.new)?)$/;
 
 /** Name of a shard's directory inside the store. */
 export function shardDirectory(path: string, shard: number): string {
@@ -57,7 +64,7 @@ function checkInteger(name: string, value: number | undefined, max: number): voi
   if (!Number.isInteger(value) || value < 1 || value > max) {
     throw new KvTypeError(
       "KV_INVALID_OPTION",
-      `${name} must be an integer from 1 to ${max}: received ${String(value)}`,
+      `${name} must be an integer from 1 to ${max}: received ${shown(value)}`,
     );
   }
 }
@@ -65,6 +72,7 @@ function checkInteger(name: string, value: number | undefined, max: number): voi
 /** The manifest of the store in `path`, `null` when the directory is empty. Touches nothing. */
 export function readManifest(path: string, wish: ManifestWish): Manifest | null {
   const names = readdirSync(path);
+  if (names.includes(CREATING)) return null;
   if (!names.includes(FILE)) {
     const foreign = names.find((name) => name !== TEMPORARY && !isLockFile(name));
     if (foreign !== undefined) throw new KvNotAStoreError(path, `it holds ${foreign} but no ${FILE}`);
@@ -80,7 +88,7 @@ export function readManifest(path: string, wish: ManifestWish): Manifest | null 
   return manifest;
 }
 
-/** Creates the manifest of a new store in the existing directory `path`. */
+/** Creates the manifest of a new store in the existing directory `path`. It is none before {@link finishCreation}. */
 export function createManifest(path: string, shards: number, partitionDepth: number): Manifest {
   const manifest: Manifest = {
     format: STORE_FORMAT,
@@ -91,18 +99,31 @@ export function createManifest(path: string, shards: number, partitionDepth: num
     pageSizeBytes: PAGE_SIZE_BYTES,
     createdAt: new Date().toISOString(),
   };
-  const text = `${JSON.stringify({ ...manifest, checksum: checksum(manifest) }, null, 2)}\n`;
-  const temporary = join(path, TEMPORARY);
-  const file = openSync(temporary, "w");
-  try {
-    writeSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(temporary, join(path, FILE));
-  flushDirectory(path);
+  beginCreation(path);
+  replaceFile(path, FILE, `${JSON.stringify({ ...manifest, checksum: checksum(manifest) }, null, 2)}\n`);
   return manifest;
+}
+
+/** The shards of a new store are on the disk: from now on it is a store. */
+export function finishCreation(path: string): void {
+  if (!readdirSync(path).includes(CREATING)) return;
+  rmSync(join(path, CREATING));
+  flushDirectory(path);
+}
+
+/** Begins a store in the existing directory `path` that has the manifest of another. It is none before {@link finishCreation}. */
+export function copyManifest(from: string, path: string): void {
+  beginCreation(path);
+  replaceFile(path, FILE, readFileSync(join(from, FILE), "utf8"));
+}
+
+/** Clears away what a crash has left of an earlier creation. */
+function beginCreation(path: string): void {
+  writeFileSync(join(path, CREATING), "");
+  flushFile(join(path, CREATING));
+  flushDirectory(path);
+  for (const name of readdirSync(path))
+    if (OWN_NAME.test(name)) rmSync(join(path, name), { recursive: true });
 }
 
 function parseManifest(file: string): Manifest {
@@ -126,15 +147,4 @@ function parseManifest(file: string): Manifest {
 function checksum(fields: object): string {
   const sorted = Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1));
   return createHash("sha256").update(JSON.stringify(sorted)).digest("hex").slice(0, 16);
-}
-
-/** Makes a rename in the directory durable. Windows has no such call and needs none. */
-function flushDirectory(path: string): void {
-  if (process.platform === "win32") return;
-  const directory = openSync(path, "r");
-  try {
-    fsyncSync(directory);
-  } finally {
-    closeSync(directory);
-  }
 }

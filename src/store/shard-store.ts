@@ -2,6 +2,7 @@
  * Owns one shard's LMDB environment, as one thread sees it: its tables, its read snapshot, its write transaction.
  * The shard's own thread writes; any thread reads. This folder alone imports `lmdb`.
  *
+ * Every row carries a checksum (sealed-table.ts).
  * Tables: `entries` key → entry (codec/entry.ts) · `log` last versionstamp of the row, when it was written (f64 ms), its bytes (u32), all
  * big-endian → change records of whole commits · `expiry` due time (f64, big-endian) + key → nothing · `meta` name → bytes ·
  * the tables of the queue (queue-store.ts).
@@ -15,23 +16,36 @@
  *
  * It does not know what the bytes mean, and takes no decision about a commit.
  */
+import { statfsSync } from "node:fs";
 import { open } from "lmdb";
 import { KvStorageError } from "../errors.js";
 import { PAGE_SIZE_BYTES } from "../limits.js";
 import { QueueStore } from "./queue-store.js";
-import { type HeldSnapshot, plain, type Row, type Table } from "./table.js";
+import {
+  decodeHead,
+  encodeHead,
+  encodeLogKey,
+  LOG_KEY_BYTES,
+  type LogRowHead,
+  readLogRowHead,
+  type ShardHead,
+} from "./row-format.js";
+import { SealedTable } from "./sealed-table.js";
+import type { HeldSnapshot, Row, Table } from "./table.js";
 
+export type { LogRowHead, ShardHead } from "./row-format.js";
 export type { HeldSnapshot } from "./table.js";
 
 /** How far an acknowledged write is kept: on disk (`sync`), or through the death of the process (`relaxed`). */
 export type Durability = "sync" | "relaxed";
 
+/** What of lmdb we use, with the options that its typings leave out. */
 interface Environment extends Table {
   openDB(name: string, options: object): Table;
   transactionSync<T>(action: () => T, flags?: number): T;
   resetReadTxn(): void;
   useReadTransaction(): HeldSnapshot;
-  sync(callback: (error: Error | null) => void): void;
+  backup(path: string, compact: boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -50,29 +64,13 @@ const META = {
   redo: Buffer.from("redo"),
 } as const;
 
-/** What a log row's key says of it. */
-export interface LogRowHead {
-  readonly key: Uint8Array;
-  readonly writtenAtMs: number;
-  readonly bytes: number;
-}
-
-/** Where a shard stands. */
-export interface ShardHead {
-  /** The last versionstamp that it has used, 10 private bytes. */
-  readonly lastVersionstamp: Uint8Array;
-  /** The last versionstamp of its log that has been trimmed away, 10 private bytes; zero when none has. */
-  readonly trimmedThrough: Uint8Array;
-  /** Bytes of records in its log. */
-  readonly logBytes: number;
-}
-
 export class ShardStore {
+  readonly #path: string;
   readonly #environment: Environment;
-  readonly #entries: Table;
-  readonly #log: Table;
-  readonly #expiry: Table;
-  readonly #meta: Table;
+  readonly #entries: SealedTable;
+  readonly #log: SealedTable;
+  readonly #expiry: SealedTable;
+  readonly #meta: SealedTable;
   /** Messages, and in which state they are. */
   readonly queue: QueueStore;
 
@@ -88,6 +86,7 @@ export class ShardStore {
   }
 
   private constructor(path: string, durability: Durability) {
+    this.#path = path;
     this.#environment = open({
       path,
       ...TABLE_OPTIONS,
@@ -101,11 +100,15 @@ export class ShardStore {
       eventTurnBatching: false,
       cache: false,
     } as Parameters<typeof open>[0]) as unknown as Environment;
-    this.#entries = this.#environment.openDB("entries", TABLE_OPTIONS);
-    this.#log = this.#environment.openDB("log", TABLE_OPTIONS);
-    this.#expiry = this.#environment.openDB("expiry", TABLE_OPTIONS);
-    this.#meta = this.#environment.openDB("meta", TABLE_OPTIONS);
-    this.queue = new QueueStore((name) => this.#environment.openDB(name, TABLE_OPTIONS), this.#meta);
+    this.#entries = this.#openTable("entries", path);
+    this.#log = this.#openTable("log", path);
+    this.#expiry = this.#openTable("expiry", path);
+    this.#meta = this.#openTable("meta", path);
+    this.queue = new QueueStore((name) => this.#openTable(name, path), this.#meta);
+  }
+
+  #openTable(name: string, path: string): SealedTable {
+    return new SealedTable(this.#environment.openDB(name, TABLE_OPTIONS), `${name} of ${path}`);
   }
 
   // ── snapshots ────────────────────────────────────────────────────────────────────────────────────
@@ -125,8 +128,7 @@ export class ShardStore {
 
   /** The entry's bytes, borrowed; `undefined` where there is none. Inside a transaction it sees that transaction's writes. */
   readEntry(key: Uint8Array, snapshot?: HeldSnapshot): Uint8Array | undefined {
-    const bytes = this.#entries.getBinaryFast(key, snapshot && { transaction: snapshot });
-    return bytes && plain(bytes);
+    return this.#entries.getBinaryFast(key, snapshot && { transaction: snapshot });
   }
 
   /** Entries in `[start, end)`, in key order or its reverse, with private bytes. The cursor closes when the iteration ends. */
@@ -181,12 +183,7 @@ export class ShardStore {
 
   /** Appends a row whose last versionstamp is `last` (10 bytes). */
   appendLog(last: Uint8Array, writtenAtMs: number, records: Uint8Array): void {
-    const key = new Uint8Array(LOG_KEY_BYTES);
-    key.set(last);
-    const view = new DataView(key.buffer);
-    view.setFloat64(VERSIONSTAMP_BYTES, writtenAtMs);
-    view.setUint32(VERSIONSTAMP_BYTES + 8, records.length);
-    this.#log.put(key, records);
+    this.#log.put(encodeLogKey(last, writtenAtMs, records.length), records);
   }
 
   /**
@@ -200,7 +197,7 @@ export class ShardStore {
     let bytes = 0;
     for (const { value } of this.#log.getRange({ start })) {
       if (rows.length > 0 && bytes + value.length > bytesMax) break;
-      rows.push(plain(value));
+      rows.push(value);
       bytes += value.length;
       if (bytes >= bytesMax) break;
     }
@@ -211,9 +208,7 @@ export class ShardStore {
   oldestLogRows(limit: number): LogRowHead[] {
     const heads: LogRowHead[] = [];
     for (const key of this.#log.getKeys({ start: EMPTY_START, limit })) {
-      const view = new DataView(key.buffer, key.byteOffset, key.length);
-      const writtenAtMs = view.getFloat64(VERSIONSTAMP_BYTES);
-      heads.push({ key: key.slice(), writtenAtMs, bytes: view.getUint32(VERSIONSTAMP_BYTES + 8) });
+      heads.push(readLogRowHead(key));
     }
     return heads;
   }
@@ -226,22 +221,12 @@ export class ShardStore {
 
   /** Where the shard stands; `undefined` in a new one. */
   head(snapshot?: HeldSnapshot): ShardHead | undefined {
-    const found = this.#meta.getBinary(META.head, snapshot && { transaction: snapshot });
-    if (found === undefined) return undefined;
-    const bytes = plain(found);
-    return {
-      lastVersionstamp: bytes.slice(0, VERSIONSTAMP_BYTES),
-      trimmedThrough: bytes.slice(VERSIONSTAMP_BYTES, 2 * VERSIONSTAMP_BYTES),
-      logBytes: new DataView(bytes.buffer, bytes.byteOffset).getFloat64(2 * VERSIONSTAMP_BYTES),
-    };
+    const bytes = this.#meta.getBinary(META.head, snapshot && { transaction: snapshot });
+    return bytes && decodeHead(bytes);
   }
 
   putHead(head: ShardHead): void {
-    const bytes = new Uint8Array(2 * VERSIONSTAMP_BYTES + 8);
-    bytes.set(head.lastVersionstamp);
-    bytes.set(head.trimmedThrough, VERSIONSTAMP_BYTES);
-    new DataView(bytes.buffer).setFloat64(2 * VERSIONSTAMP_BYTES, head.logBytes);
-    this.#meta.put(META.head, bytes);
+    this.#meta.put(META.head, encodeHead(head));
   }
 
   /** The last versionstamp that this shard has used, 10 private bytes; `undefined` in a new shard. */
@@ -257,8 +242,7 @@ export class ShardStore {
 
   /** The redo record of the last round of this shard, private bytes. */
   redo(): Uint8Array | undefined {
-    const bytes = this.#meta.getBinary(META.redo);
-    return bytes && plain(bytes);
+    return this.#meta.getBinary(META.redo);
   }
 
   putRound(round: number, redo: Uint8Array): void {
@@ -278,24 +262,21 @@ export class ShardStore {
     return this.#environment.transactionSync(action, SYNC_COMMIT);
   }
 
-  /** Flushes what was committed without a flush, off this thread. */
-  flush(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#environment.sync((error) => {
-        if (error) reject(new KvStorageError(`can't flush: ${error.message}`, { cause: error }));
-        else resolve();
-      });
-    });
+  /** Writes a copy without free pages into the existing directory `target`. */
+  copyCompact(target: string): Promise<void> {
+    return this.#environment.backup(target, true);
+  }
+
+  /** Bytes that the file system under it has left for us. */
+  freeBytes(): number {
+    const { bavail, bsize } = statfsSync(this.#path);
+    return bavail * bsize;
   }
 
   close(): Promise<void> {
     return this.#environment.close();
   }
 }
-
-/** Bytes of a versionstamp, which the store sorts by and does not read. */
-const VERSIONSTAMP_BYTES = 10;
-const LOG_KEY_BYTES = VERSIONSTAMP_BYTES + 12;
 
 const EMPTY_START = Uint8Array.of(0);
 

@@ -11,7 +11,6 @@ export async function pretendInterrupted(path: string, interruptions: number): P
     const [row] = store.queue.firstWaiting("ready", 1);
     store.queue.putWaiting("ready", { ...row!, interruptions });
   });
-  await store.flush();
   await store.close();
 }
 

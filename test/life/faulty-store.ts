@@ -4,11 +4,17 @@
  */
 import { systemClock } from "../../src/clock.js";
 import { encodeKey, partitionOf } from "../../src/codec/key.js";
-import { KvError, KvShardFailedError, KvStorageError, KvUnknownOutcomeError } from "../../src/errors.js";
+import {
+  KvError,
+  KvShardFailedError,
+  KvShardStalledError,
+  KvStorageError,
+  KvUnknownOutcomeError,
+} from "../../src/errors.js";
 import { Kv, type KvChange, type KvKey } from "../../src/index.js";
 import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT, VALUE_BYTES_MAX } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
-import { armFault, createFaultCells, type FaultPoint } from "../../src/shard/faults.js";
+import { armFault, createFaultCells, FaultPoint, hangFault } from "../../src/shard/faults.js";
 import type { Durability } from "../../src/store/shard-store.js";
 import { describe, readChangeLogs, stateOfLogs } from "./change-log.js";
 import { HANG_MS, withBound } from "./child-process.js";
@@ -55,6 +61,7 @@ export class FaultyStore {
   #pending = new Set<Promise<void>>();
   readonly #failed = new Set<number>();
   #running = false;
+  #hangs = false;
 
   static async open(options: FaultyStoreOptions): Promise<FaultyStore> {
     const faults = createFaultCells(options.shards);
@@ -143,6 +150,17 @@ export class FaultyStore {
   /** Changes that the feed has shown, as lines. */
   get heard(): readonly string[] {
     return this.#feed;
+  }
+
+  /** Lets the shard hang in its next transaction, for `ms` milliseconds. */
+  hang(shard: number, ms: number): void {
+    this.#hangs = true;
+    hangFault(this.faults, shard, FaultPoint.inTransaction, ms);
+  }
+
+  /** Spoils what the feed has heard, to see that it is noticed. */
+  forgetHeard(): void {
+    this.#feed.splice(this.#feed.length >> 1, 1);
   }
 
   /** Ends the load. Throws when a promise does not settle. */
@@ -240,8 +258,11 @@ export class FaultyStore {
     }
     this.outcomes.set(n, "failed");
     if (error instanceof KvShardFailedError) this.#failed.add(error.shard);
-    if (!(error instanceof KvStorageError) && !(error instanceof KvShardFailedError))
-      this.surprises.push(error);
+    const isExpected =
+      error instanceof KvStorageError ||
+      error instanceof KvShardFailedError ||
+      (this.#hangs && error instanceof KvShardStalledError);
+    if (!isExpected) this.surprises.push(error);
   }
 
   #noteUnreadable(reason: unknown): null {

@@ -10,7 +10,7 @@ import {
   KvShardCountError,
   openKv,
 } from "../../src/index.js";
-import { createManifest, readManifest, shardDirectory } from "../../src/store/manifest.js";
+import { createManifest, finishCreation, readManifest, shardDirectory } from "../../src/store/manifest.js";
 import { tempPath } from "../kv/temp-store.js";
 import { directoryState } from "./directory-state.js";
 
@@ -44,6 +44,9 @@ describe("reading", () => {
     const path = emptyDirectory();
     const made = createManifest(path, 5, 3);
     expect(made).toMatchObject({ shards: 5, partitionDepth: 3, format: 1 });
+    // A crash here leaves shards that have never been open: they are made anew.
+    expect(readManifest(path, {})).toBeNull();
+    finishCreation(path);
     expect(readManifest(path, {})).toEqual(made);
     expect(readManifest(path, { shards: 5, partitionDepth: 3 })).toEqual(made);
     expect(existsSync(join(path, "manifest.json.new"))).toBe(false);

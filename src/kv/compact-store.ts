@@ -1,0 +1,47 @@
+/**
+ * Owns `compactStore`: giving the free pages of a store's files back to the file system.
+ */
+import { statSync } from "node:fs";
+import { KvNotAStoreError } from "../errors.js";
+import { compactShard } from "../store/compaction.js";
+import { dataFileOf } from "../store/data-file.js";
+import { readManifest, shardDirectory } from "../store/manifest.js";
+import { OwnerLock } from "../store/owner-lock.js";
+import { openKv } from "./open-kv.js";
+
+/** What {@link compactStore} has done. */
+export interface Compaction {
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+}
+
+/**
+ * Makes the files of a store as small as what is in them. A file never shrinks by itself: what is deleted leaves free pages, which later
+ * writes use again. Needs room for a second copy of the largest shard; a crash at any moment leaves the store as it was or compacted.
+ *
+ * @param path The directory of a store that nobody has open.
+ * @throws KvLockedError when somebody has it open; KvNotAStoreError; KvStorageError; and what `openKv` throws.
+ *
+ * @example
+ * const { bytesBefore, bytesAfter } = await compactStore("./data");
+ */
+export async function compactStore(path: string): Promise<Compaction> {
+  // Opening it completes what a crash has left, which must not be done to half of the shards.
+  if (readManifest(path, {}) === null) throw new KvNotAStoreError(path, "it is empty");
+  const recovered = await openKv(path);
+  await recovered.close();
+  const lock = await OwnerLock.acquire(path);
+  try {
+    const { shards } = readManifest(path, {})!;
+    const directories = Array.from({ length: shards }, (_, shard) => shardDirectory(path, shard));
+    const bytesBefore = bytesOf(directories);
+    for (const directory of directories) await compactShard(directory);
+    return { bytesBefore, bytesAfter: bytesOf(directories) };
+  } finally {
+    lock.release();
+  }
+}
+
+function bytesOf(directories: readonly string[]): number {
+  return directories.reduce((sum, directory) => sum + statSync(dataFileOf(directory)).size, 0);
+}

@@ -1,0 +1,130 @@
+/**
+ * Owns the background flush of a store that is not flushed with every commit: one checkpoint after the other (store/checkpoint.ts says
+ * why, and what one is). Runs on the thread that opened the store, off its event loop where it waits for the disk.
+ *
+ * Invariants
+ * 1. The pins of the checkpoint on the disk are let go only when the next one is on the disk.
+ * 2. One checkpoint at a time. A failed one changes nothing; the next try comes an interval later.
+ */
+import { open } from "node:fs/promises";
+import { KvError } from "../errors.js";
+import type { Control } from "../ring/control.js";
+import { removeCheckpoint, StateReader, writeCheckpoint } from "../store/checkpoint.js";
+import { dataFileOf } from "../store/data-file.js";
+import { flushShards } from "../store/flush.js";
+import type { ShardStore } from "../store/shard-store.js";
+import { type Moment, nameOfStates, takeMoment } from "./moment.js";
+
+export interface CheckpointerOptions {
+  readonly path: string;
+  readonly directories: readonly string[];
+  readonly stores: readonly ShardStore[];
+  readonly control: Control;
+  /** This thread's number, for the gate. */
+  readonly caller: number;
+  readonly intervalMs: number;
+}
+
+export class Checkpointer {
+  readonly #options: CheckpointerOptions;
+  readonly #readers: readonly StateReader[];
+  /** Of the checkpoint on the disk. */
+  #moment: Moment | null = null;
+  #named = "";
+  #timer: NodeJS.Timeout;
+  #running: Promise<void> | null = null;
+  #state: "open" | "closing" | "closed" = "open";
+
+  /** Writes the first checkpoint, before anything is written to the store. Blocks for one flush. */
+  constructor(options: CheckpointerOptions) {
+    this.#options = options;
+    this.#readers = options.directories.map((directory) => new StateReader(directory));
+    const moment = this.#take();
+    if (moment === null) throw new KvError("KV_STORAGE", `${options.path} is written while it is opened`);
+    flushShards(options.directories);
+    this.#finish(moment);
+    this.#timer = this.#plan();
+  }
+
+  /** Makes a checkpoint of what has been committed since the last one, if anything has. Never rejects. */
+  tick(): Promise<void> {
+    this.#running ??= this.#tick().finally(() => {
+      this.#running = null;
+    });
+    return this.#running;
+  }
+
+  /** Everything is committed that ever will be: flushes it, and removes the checkpoint. Throws what keeps it from that. */
+  async close(): Promise<void> {
+    if (this.#state !== "open") return;
+    this.#state = "closing";
+    clearTimeout(this.#timer);
+    await this.#running;
+    await this.#flush();
+    this.closeSync(false);
+  }
+
+  /** The same, without a promise. */
+  closeSync(flush = true): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    clearTimeout(this.#timer);
+    if (flush) flushShards(this.#options.directories);
+    removeCheckpoint(this.#options.path);
+    this.#moment?.letGo();
+    for (const reader of this.#readers) reader.close();
+  }
+
+  #plan(): NodeJS.Timeout {
+    return setTimeout(async () => {
+      await this.tick();
+      if (this.#state === "open") this.#timer = this.#plan();
+    }, this.#options.intervalMs).unref();
+  }
+
+  async #tick(): Promise<void> {
+    const moment = this.#take();
+    if (moment === null) return;
+    try {
+      if (nameOfStates(moment.states) === this.#named) {
+        moment.letGo();
+        return;
+      }
+      await this.#flush();
+      this.#finish(moment);
+    } catch (error) {
+      moment.letGo();
+      if (this.#state === "closed") return;
+      // Acknowledged writes are safe from the death of the process still, and the last checkpoint from power loss.
+      process.emitWarning(
+        `${this.#options.path} could not be flushed: ${(error as Error).message}`,
+        "BelfryWarning",
+      );
+    }
+  }
+
+  #take(): Moment | null {
+    const { stores, control, caller } = this.#options;
+    return takeMoment({ stores, readers: this.#readers, control, caller });
+  }
+
+  #finish(moment: Moment): void {
+    writeCheckpoint(this.#options.path, moment.states);
+    this.#moment?.letGo();
+    this.#moment = moment;
+    this.#named = nameOfStates(moment.states);
+  }
+
+  async #flush(): Promise<void> {
+    await Promise.all(
+      this.#options.directories.map(async (directory) => {
+        const file = await open(dataFileOf(directory), "r+");
+        try {
+          await file.datasync();
+        } finally {
+          await file.close();
+        }
+      }),
+    );
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * A process whose threads call one store; the same file is the program of its threads.
+ *
+ *   node serializability-program.js <path> <recordings> <life> <options as JSON>
+ */
+import { openSync } from "node:fs";
+import { join } from "node:path";
+import { isMainThread, Worker, workerData } from "node:worker_threads";
+import { systemClock } from "../../../src/clock.js";
+import { attachKv, type Durability, type Kv, type KvHandle } from "../../../src/index.js";
+import { Kv as KvOf } from "../../../src/kv/kv.js";
+import { VALUE_BYTES_MAX } from "../../../src/limits.js";
+import { acquireEngine } from "../../../src/router/engine-registry.js";
+import { armFault, createFaultCells, FaultPoint } from "../../../src/shard/faults.js";
+import { randomOf } from "../../life/random.js";
+import { type CallerBreak, TortureCaller } from "./caller.js";
+
+export interface ProgramOptions {
+  readonly shards: number;
+  readonly threads: number;
+  readonly callers: number;
+  readonly milliseconds: number;
+  readonly durability: Durability;
+  readonly seed: number;
+  /** Deaths of shard threads. */
+  readonly deaths: number;
+  readonly breakage: CallerBreak;
+}
+
+interface ThreadData {
+  readonly handle: KvHandle;
+  readonly name: string;
+  readonly directory: string;
+  readonly options: ProgramOptions;
+  readonly seed: number;
+}
+
+/** Deaths that a shard survives in a minute, less one. */
+const DEATHS_MAX = 4;
+const HISTORY = { bytesMax: 2 ** 40, ageMsMax: Number.POSITIVE_INFINITY };
+
+async function call(
+  kv: Kv,
+  name: string,
+  directory: string,
+  options: ProgramOptions,
+  seed: number,
+): Promise<void> {
+  const file = openSync(join(directory, name), "a");
+  const random = randomOf(seed);
+  const deadlineMs = Date.now() + options.milliseconds;
+  const callers = Array.from({ length: options.callers }, (_, index) =>
+    new TortureCaller({
+      kv,
+      name: `${name}.${index}`,
+      file,
+      random,
+      deadlineMs,
+      breakage: options.breakage,
+    }).run(),
+  );
+  await Promise.all(callers);
+}
+
+async function runThread({ handle, name, directory, options, seed }: ThreadData): Promise<void> {
+  await using kv = attachKv(handle);
+  await call(kv, name, directory, options, seed);
+}
+
+async function runProcess(
+  path: string,
+  directory: string,
+  life: string,
+  options: ProgramOptions,
+): Promise<void> {
+  const faults = createFaultCells(options.shards);
+  const { shards, durability } = options;
+  const { engine, release } = await acquireEngine(path, {
+    shards,
+    durability,
+    clock: systemClock,
+    faults,
+    history: HISTORY,
+  });
+  const kv = new KvOf(engine.caller, {
+    valueBytesMax: VALUE_BYTES_MAX,
+    ifChanged: false,
+    release,
+    share: (settings) => engine.sharing.share(settings),
+  });
+  const threads = Array.from({ length: options.threads }, (_, index) => {
+    const handle = kv.share();
+    const data: ThreadData = {
+      handle,
+      name: `${life}-thread-${index}`,
+      directory,
+      options,
+      seed: options.seed + index + 1,
+    };
+    const worker = new Worker(new URL(import.meta.url), {
+      workerData: data,
+      transferList: [...handle.transfer],
+    });
+    return new Promise<void>((resolve, reject) => {
+      worker.on("error", reject);
+      worker.on("exit", (code) =>
+        code === 0 ? resolve() : reject(new Error(`a thread ended with ${code}`)),
+      );
+    });
+  });
+  const stopKilling = killThreads(faults, options);
+  console.log("calling");
+  await Promise.all([call(kv, `${life}-main`, directory, options, options.seed), ...threads]);
+  stopKilling();
+  await kv.close();
+  console.log("done");
+}
+
+function killThreads(
+  faults: SharedArrayBuffer,
+  { shards, deaths, milliseconds, seed }: ProgramOptions,
+): () => void {
+  if (deaths === 0) return () => {};
+  const random = randomOf(seed + 99);
+  let left = Math.min(deaths, shards * DEATHS_MAX);
+  const points = Object.values(FaultPoint);
+  const timer = setInterval(
+    () => {
+      if (left-- <= 0) clearInterval(timer);
+      else armFault(faults, left % shards, points[random(points.length)]!, 1 + random(3));
+    },
+    milliseconds / (left + 1),
+  );
+  return () => {
+    clearInterval(timer);
+    new Int32Array(faults).fill(0);
+  };
+}
+
+if (isMainThread) {
+  const [path, directory, life, options] = process.argv.slice(2);
+  await runProcess(path!, directory!, life!, JSON.parse(options!) as ProgramOptions);
+} else await runThread(workerData as ThreadData);
