@@ -5,6 +5,7 @@
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { KvError, KvRangeError, KvTypeError } from "../index.js";
+import { addCareCommands } from "./care-commands.js";
 import { CommandError, ExitCode } from "./command-error.js";
 import { addEntryCommands } from "./entry-commands.js";
 import { addStoreCommands } from "./store-commands.js";
@@ -21,6 +22,7 @@ Examples:
   belfry list http://127.0.0.1:4512 users
   belfry changes http://127.0.0.1:4512 users --since earliest --json
   belfry export ./data | belfry import ./copy
+  belfry backup ./data ./monday && belfry verify ./monday
 
 Exit codes: 0 done, 1 failed, 2 called wrongly, 3 no such entry.`;
 
@@ -35,6 +37,7 @@ async function main(args: readonly string[]): Promise<ExitCode> {
     .exitOverride();
   addEntryCommands(program);
   addStoreCommands(program);
+  addCareCommands(program);
   for (const command of program.commands)
     command.exitOverride().showHelpAfterError(`(belfry ${command.name()} --help tells more)`);
   try {

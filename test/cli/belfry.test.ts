@@ -85,6 +85,23 @@ describe("belfry", () => {
     });
   }, 60_000);
 
+  it("backs up, verifies, restores and compacts", async () => {
+    const [path, backup, restored] = [tempPath(), tempPath(), tempPath()];
+    await belfry(["set", path, "a", "1"]);
+    expect(await belfry(["backup", path, backup])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/bytes, verified/),
+    });
+    expect(await belfry(["verify", backup])).toMatchObject({ code: 0, stdout: "nothing is wrong\n" });
+    expect(await belfry(["restore", backup, restored, "--json"])).toMatchObject({ code: 0 });
+    expect(await belfry(["compact", restored])).toMatchObject({ code: 0 });
+    expect((await belfry(["get", restored, "a"])).stdout).toBe("1\n");
+    expect(await belfry(["backup", path, backup])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(backup),
+    });
+  }, 60_000);
+
   it("serves until it is told to stop, and ends streams first", async () => {
     const { child, output } = start(["serve", tempPath(), "--port", "0"]);
     while (!output.stdout.includes("\n")) await once(child.stdout, "data");
