@@ -39,7 +39,10 @@ export type KvErrorCode =
   | "KV_TOO_MANY_THREADS"
   | "KV_NOT_THE_OWNER"
   | "KV_TARGET_EXISTS"
-  | "KV_STORAGE";
+  | "KV_STORAGE"
+  | "KV_ACCESS_DENIED"
+  | "KV_UNREACHABLE"
+  | "KV_SERVER";
 
 /** Misuse: the call itself is wrong, and nothing was done. */
 export class KvTypeError extends TypeError {
@@ -101,15 +104,20 @@ export class KvLockedError extends KvError {
   }
 }
 
-/** The thread that was executing the write died. The write may or may not have been applied; read to find out. */
+/** The thread that was executing the write died, or the connection to the server was lost meanwhile. The write may or may not have been applied; read to find out. */
 export class KvUnknownOutcomeError extends KvError {
   override readonly name = "KvUnknownOutcomeError";
-  readonly shard: number;
+  /** `null`: it was lost on its way to or from a server. */
+  readonly shard: number | null;
 
-  constructor(shard: number, options?: ErrorOptions) {
+  constructor(shard: number | null, options?: ErrorOptions) {
+    const what =
+      shard === null
+        ? "the connection to the server was lost during this write"
+        : `shard ${shard} died while it executed this write`;
     super(
       "KV_UNKNOWN_OUTCOME",
-      `shard ${shard} died while it executed this write: it may or may not have been applied; read the keys before trying again`,
+      `${what}: it may or may not have been applied; read the keys before trying again`,
       options,
     );
     this.shard = shard;
@@ -274,5 +282,29 @@ export class KvSnapshotExpiredError extends KvError {
       `this snapshot was open for more than ${ageMsMax} ms and was released: take a new one`,
     );
     this.ageMsMax = ageMsMax;
+  }
+}
+
+/** The server demands another access token. Nothing was done. */
+export class KvAccessError extends KvError {
+  override readonly name = "KvAccessError";
+
+  constructor(message: string) {
+    super("KV_ACCESS_DENIED", message);
+  }
+}
+
+/** The server did not answer. Nothing was written. */
+export class KvUnreachableError extends KvError {
+  override readonly name = "KvUnreachableError";
+  readonly url: string;
+
+  constructor(url: string, options?: ErrorOptions) {
+    super(
+      "KV_UNREACHABLE",
+      `the server at ${url} does not answer: is it running, and is the address right?`,
+      options,
+    );
+    this.url = url;
   }
 }

@@ -13,6 +13,15 @@ export type { KvCheck, KvMutation, KvSetOptions } from "./kv/commit-builder.js";
 export type { KvCommitError, KvCommitResult, KvFailedCheck } from "./kv/commit-result.js";
 export type { KvCommitVersionstamp, KvSetKey } from "./kv/commit-versionstamp.js";
 export { type Compaction, compactStore } from "./kv/compact-store.js";
+export {
+  EncodedKv,
+  type KvEncodedCheck,
+  type KvEncodedCommit,
+  type KvEncodedEnqueue,
+  type KvEncodedEntry,
+  type KvEncodedMutation,
+  type KvEncodedRange,
+} from "./kv/encoded-kv.js";
 export { Kv, type KvGetOptions, type KvStats, type KvWatchOptions } from "./kv/kv.js";
 export { KvSnapshot } from "./kv/kv-snapshot.js";
 export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";

@@ -161,6 +161,62 @@ export const INITIAL_CHUNK_ENTRIES_MAX = 512;
 
 /** Age at which the snapshot behind an initial state is released, in milliseconds: it pins pages, and the file grows. */
 export const INITIAL_STATE_AGE_MS_MAX = 600_000;
+
+/** Bytes of one request's body to the server. The largest commit, and its tags and base64. */
+export const SERVER_BODY_BYTES_MAX = 96 * MIB;
+
+/** Connections to one server. Each costs some 50 KiB. */
+export const SERVER_CONNECTIONS_MAX = 4096;
+
+/** Requests at once on one HTTP/2 connection. */
+export const SERVER_STREAMS_MAX = 256;
+
+/** Watches and change feeds on one connection. */
+export const SERVER_WATCHES_MAX = 128;
+
+/** Requests a second that one token (without tokens: one address) may make over time, and at once. */
+export const SERVER_REQUESTS_PER_SECOND = 10_000;
+export const SERVER_REQUESTS_BURST = 20_000;
+
+/** Tokens and addresses whose rate is remembered. The one that was idle longest is forgotten first. */
+export const SERVER_RATES_MAX = 10_000;
+
+/** Time for a connection to say its first byte, and for a request's head to arrive, in milliseconds. */
+export const SERVER_HEAD_MS_MAX = 10_000;
+
+/** Time for a request's body to arrive, in milliseconds. */
+export const SERVER_BODY_MS_MAX = 60_000;
+
+/** Time that closing a server waits for requests that run, in milliseconds. */
+export const SERVER_DRAIN_MS_MAX = 10_000;
+
+/** Time between heartbeats on a stream, in milliseconds: proxies drop connections that are silent for a minute. */
+export const SERVER_HEARTBEAT_MS = 15_000;
+
+/** Bytes of one stream that wait for its socket before the server stops reading its feed. */
+export const SERVER_STREAM_BYTES_MAX = 256 * KIB;
+
+/** Characters of an access token. 16 is the least that can't be guessed over a network. */
+export const ACCESS_TOKEN_CHARACTERS_MIN = 16;
+export const ACCESS_TOKEN_CHARACTERS_MAX = 1024;
+
+/** Levels of nesting that a value may have on the wire: decoders go down one stack frame a level. */
+export const WIRE_DEPTH_MAX = 500;
+
+/** KV Connect: ranges in one read, entries in one read, keys in one watch. As in Deno's server. */
+export const CONNECT_RANGES_MAX = 10;
+export const CONNECT_ENTRIES_MAX = 1000;
+export const CONNECT_WATCH_KEYS_MAX = 10;
+
+/** KV Connect: how long the answer of a metadata exchange is good for, in milliseconds. */
+export const CONNECT_METADATA_MS = 24 * 60 * 60 * 1000;
+
+/** Bytes of stored values in one page of a list that a server sends. One larger entry is a page of its own. */
+export const SERVER_PAGE_BYTES_MAX = 8 * MIB;
+
+/** Changes of one stream that wait in memory for its client. */
+export const SERVER_STREAM_CHANGES_MAX = 1000;
+
 /** Longest delay of a message, in milliseconds: 30 days, as in Deno KV. */
 export const QUEUE_DELAY_MS_MAX = 2_592_000_000;
 

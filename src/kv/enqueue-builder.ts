@@ -15,8 +15,18 @@ export function buildEnqueue(
   options: KvEnqueueOptions | undefined,
   context: CommitContext,
 ): EnqueueFields {
-  checkEnqueueOptions(options ?? {});
   const { encoding, bytes } = encodeValue(value);
+  return buildEncodedEnqueue(encoding, bytes, options, context);
+}
+
+/** The same for a value that is encoded already, and that can be read back. */
+export function buildEncodedEnqueue(
+  encoding: number,
+  bytes: Uint8Array,
+  options: KvEnqueueOptions | undefined,
+  context: CommitContext,
+): EnqueueFields {
+  checkEnqueueOptions(options ?? {});
   if (bytes.length > context.valueBytesMax) {
     throw new KvTypeError(
       "KV_LIMIT_EXCEEDED",

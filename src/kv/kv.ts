@@ -39,6 +39,7 @@ import {
 } from "./commit-builder.js";
 import { commitResult, type KvCommitError, type KvCommitResult } from "./commit-result.js";
 import { commitVersionstamp, type KvCommitVersionstamp, type KvSetKey } from "./commit-versionstamp.js";
+import { EncodedKv } from "./encoded-kv.js";
 import { buildEnqueue } from "./enqueue-builder.js";
 import { entryMaybe, listedEntry } from "./entries.js";
 import { KvSnapshot } from "./kv-snapshot.js";
@@ -330,6 +331,19 @@ export class Kv {
     const snapshot = new KvSnapshot(this.#caller.reader, cut, (closed) => this.#snapshots.delete(closed));
     this.#snapshots.add(snapshot);
     return snapshot;
+  }
+
+  /** The same store as encoded bytes: for an edge that carries keys and values which others have encoded. */
+  encoded(): EncodedKv {
+    this.#checkOpen();
+    return new EncodedKv({
+      storeId: this.#caller.shared.manifest.id,
+      reader: this.#caller.reader,
+      dispatcher: this.#scope,
+      context: this.#context,
+      commit: (fields, enqueues) => this.#commit(this.#withMessages(fields, enqueues)),
+      checkOpen: () => this.#checkOpen(),
+    });
   }
 
   /**

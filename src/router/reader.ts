@@ -26,6 +26,8 @@ export interface RangeRead {
   readonly range: KeyRange;
   readonly reverse: boolean;
   readonly limit: number;
+  /** No more entries once they have this many bytes. Default: no bound. */
+  readonly bytesMax?: number | undefined;
 }
 
 interface Row {
@@ -112,11 +114,14 @@ export class Reader {
   readRange<T>(read: RangeRead, cut: Cut, decode: (key: Uint8Array, entry: Uint8Array) => T): T[] {
     const nowMs = this.#clock.nowMs();
     const found: T[] = [];
+    const bytesMax = read.bytesMax ?? Number.POSITIVE_INFINITY;
+    let bytes = 0;
     if (read.limit === 0 || compareBytes(read.range.start, read.range.end) >= 0) return found;
     for (const { key, value } of this.#rows(read, cut)) {
       if (isExpired(value, nowMs)) continue;
       found.push(decode(key, value));
-      if (found.length >= read.limit) break;
+      bytes += value.length;
+      if (found.length >= read.limit || bytes >= bytesMax) break;
     }
     return found;
   }

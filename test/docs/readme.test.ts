@@ -26,7 +26,9 @@ async function compileBlocks(directory: string): Promise<void> {
   const sources = join(directory, "sources");
   mkdirSync(sources);
   for (const { line, code } of blocks) {
-    const imported = code.replaceAll('from "belfry"', 'from "../../src/index.js"');
+    const imported = code
+      .replaceAll('from "belfry"', 'from "../../src/index.js"')
+      .replaceAll(/from "belfry\/(client|server)"/g, 'from "../../src/$1/index.js"');
     writeFileSync(join(sources, `line-${line}.ts`), imported);
   }
   const config = {

@@ -1,0 +1,150 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it, onTestFinished } from "vitest";
+import { tempKv, tempPath } from "../kv/temp-store.js";
+import { tempServer } from "../server/temp-server.js";
+
+const PROGRAM = fileURLToPath(new URL("../../src/cli/belfry.js", import.meta.url));
+
+function start(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...process.env, ...env } });
+  onTestFinished(() => {
+    child.kill("SIGKILL");
+  });
+  const output = { stdout: "", stderr: "" };
+  child.stdout.setEncoding("utf8").on("data", (text) => {
+    output.stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text) => {
+    output.stderr += text;
+  });
+  return { child, output };
+}
+
+async function belfry(args: readonly string[], input = "", env: Readonly<Record<string, string>> = {}) {
+  const { child, output } = start(args, env);
+  child.stdin.end(input);
+  const [code] = await once(child, "close");
+  return { code, ...output };
+}
+
+describe("belfry", () => {
+  it("reads and writes a path", async () => {
+    const path = tempPath();
+    const written = await belfry(["set", path, "users/42", '{"big":{"$bigint":"7"}}', "--json"]);
+    expect(written).toMatchObject({ code: 0, stderr: "", stdout: expect.stringContaining('"ok":true') });
+    expect(await belfry(["get", path, '["users",42]'])).toMatchObject({
+      code: 0,
+      stdout: '{"big":{"$bigint":"7"}}\n',
+    });
+    await belfry(["set", path, "users/x", "-"], '"from stdin"');
+    expect((await belfry(["list", path, "users"])).stdout).toBe(
+      'users/x   "from stdin"\nusers/42  {"big":{"$bigint":"7"}}\n',
+    );
+    expect((await belfry(["count", path, "users"])).stdout).toBe("2\n");
+    expect(await belfry(["delete", path, "users/x"])).toMatchObject({ code: 0 });
+    expect(await belfry(["get", path, "users/x"])).toMatchObject({
+      code: 3,
+      stdout: "",
+      stderr: expect.stringContaining("no entry"),
+    });
+    expect((await belfry(["stats", path])).stdout).toMatch(/^shard +state.*\n0 +running/);
+  }, 60_000);
+
+  it("works on an address alike, and follows it", async () => {
+    const tokens = [{ name: "t", token: "a-token-for-the-cli" }];
+    const { url, kv } = await tempServer({ tokens });
+    const env = { BELFRY_TOKEN: "a-token-for-the-cli" };
+    await kv.set(["n", 1], "one");
+    expect((await belfry(["ls", url, "n", "--json"], "", env)).stdout).toMatch(
+      /^\{"key":\["n",1\],"value":"one"/,
+    );
+    const changes = await belfry(["tail", url, "n", "--since", "earliest", "--limit", "1"], "", env);
+    expect(changes.stdout).toMatch(/^[0-9a-f]{24} {2}create {2}n\/1 {2}"one"\n$/);
+    expect(await belfry(["get", url, "n/1"], "", { BELFRY_TOKEN: "" })).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/authorization|token/i),
+    });
+    expect((await belfry(["stats", url, "--json"], "", env)).stdout).toContain('"shards":[');
+  }, 60_000);
+
+  it("exports what it imports", async () => {
+    const kv = await tempKv(tempPath());
+    await kv.set(["a", 1n], new Map([["k", new Uint8Array([1])]]));
+    await kv.set(["b"], undefined);
+    const from = tempPath();
+    const lines =
+      '{"key":["a",{"$bigint":"1"}],"value":{"$map":[["k",{"$bytes":"AQ=="}]]}}\n{"key":["b"],"value":{"$undefined":true}}\n';
+    expect(await belfry(["import", from], lines)).toMatchObject({ code: 0, stdout: "2 entries\n" });
+    expect((await belfry(["export", from])).stdout).toBe(lines);
+    expect(await belfry(["import", from], '{"key":1}\n')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("line 1"),
+    });
+  }, 60_000);
+
+  it("backs up, verifies, restores and compacts", async () => {
+    const [path, backup, restored] = [tempPath(), tempPath(), tempPath()];
+    await belfry(["set", path, "a", "1"]);
+    expect(await belfry(["backup", path, backup])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/bytes, verified/),
+    });
+    expect(await belfry(["verify", backup])).toMatchObject({ code: 0, stdout: "nothing is wrong\n" });
+    expect(await belfry(["restore", backup, restored, "--json"])).toMatchObject({ code: 0 });
+    expect(await belfry(["compact", restored])).toMatchObject({ code: 0 });
+    expect((await belfry(["get", restored, "a"])).stdout).toBe("1\n");
+    expect(await belfry(["backup", path, backup])).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining(backup),
+    });
+  }, 60_000);
+
+  it("serves until it is told to stop, and ends streams first", async () => {
+    const { child, output } = start(["serve", tempPath(), "--port", "0"]);
+    while (!output.stdout.includes("\n")) await once(child.stdout, "data");
+    const url = output.stdout.trim();
+    await fetch(`${url}/v1/entries/a`, { method: "PUT", body: "1" });
+    const events = await fetch(`${url}/v1/changes?selectors=${encodeURIComponent('{"prefix":[]}')}`);
+    child.kill("SIGTERM");
+    expect(await events.text()).toMatch(/event: end\ndata: \{"reason":"the server is shutting down"\}/);
+    const [code] = child.exitCode === null ? await once(child, "close") : [child.exitCode];
+    expect(code).toBe(0);
+    expect(output.stderr).toContain("no token is configured");
+    expect(output.stderr).toContain("SIGTERM");
+  }, 60_000);
+
+  it("makes tokens that a token file takes", async () => {
+    const { stdout, stderr } = await belfry(["token", "app"]);
+    const file = tempPath();
+    writeFileSync(file, `{"tokens":[${stdout}]}`);
+    const { child, output } = start(["serve", tempPath(), "--port", "0", "--tokens", file]);
+    while (!output.stdout.includes("\n")) await once(child.stdout, "data");
+    const token = /: (belfry_\S+)/.exec(stderr)![1]!;
+    const address = `${output.stdout.trim()}/v1/entries/a`;
+    expect((await fetch(address)).status).toBe(401);
+    expect((await fetch(address, { headers: { authorization: `Bearer ${token}` } })).status).toBe(404);
+    child.kill("SIGINT");
+    await once(child, "close");
+  }, 60_000);
+
+  it.each([
+    [["gett"], /Did you mean get/],
+    [["get", "/nowhere/at/all", "a"], /there is no store/],
+    [["set", "/nowhere", "%zz", "1"], /percent/],
+    [["get"], /missing required argument/],
+    [["list", "http://127.0.0.1:1", "--limit", "x"], /--limit must be a whole number/],
+    [["serve", "x", "--port", "99999999"], /--port must be/],
+    [["serve", "http://a"], /needs the path/],
+  ])(
+    "called wrongly, %j, says so and exits with 2",
+    async (args, expected) => {
+      const { code, stderr, stdout } = await belfry(args);
+      expect(stderr).toMatch(expected);
+      expect([code, stdout]).toEqual([2, ""]);
+    },
+    30_000,
+  );
+});
