@@ -12,6 +12,7 @@ export type { KvCheck, KvMutation, KvSetOptions } from "./kv/commit-builder.js";
 export type { KvCommitError, KvCommitResult, KvFailedCheck } from "./kv/commit-result.js";
 export type { KvCommitVersionstamp, KvSetKey } from "./kv/commit-versionstamp.js";
 export { Kv, type KvGetOptions, type KvStats, type KvWatchOptions } from "./kv/kv.js";
+export type { KvLimits } from "./kv/kv-limits.js";
 export { KvSnapshot } from "./kv/kv-snapshot.js";
 export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";
 export { type KvOpenOptions, openKv } from "./kv/open-kv.js";

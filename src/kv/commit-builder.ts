@@ -1,5 +1,9 @@
 /**
- * Owns the making of a commit from a caller's checks and mutations: validates, encodes, routes each key. Pure but for the clock.
+ * Owns the making of a commit from a caller's checks and mutations, in two steps. Pure but for the clock.
+ *
+ * At the call a *draft* takes a copy of what was given, so that the caller may change its arrays and values afterwards. At the commit
+ * the drafts are validated and become the commit's fields. What is refused where, and in which order, is Deno KV's: the value that
+ * can't be cloned and the bad option at the call; everything else at the commit, keys before sizes.
  */
 import type { KvClock } from "../clock.js";
 import {
@@ -8,13 +12,14 @@ import {
   type MutationFields,
   MutationType,
 } from "../codec/commit-frame.js";
-import { checkWriteKey, encodeKey, type KvKey } from "../codec/key.js";
-import { KvU64 } from "../codec/kv-u64.js";
-import { encodeValue } from "../codec/value.js";
+import { checkKeyNotEmpty, checkWriteLength, encodeKey, type KvKey } from "../codec/key.js";
+import type { KvU64 } from "../codec/kv-u64.js";
+import { type EncodedValue, encodeAnyValue } from "../codec/value.js";
 import { parseVersionstamp } from "../codec/versionstamp.js";
 import { KvTypeError } from "../errors.js";
-import { CHECKS_MAX, COMMIT_BYTES_MAX, MUTATIONS_MAX } from "../limits.js";
-import { encodeSetKey, type KvSetKey } from "./commit-versionstamp.js";
+import { EXPIRE_IN_MS_MAX } from "../limits.js";
+import { type EncodedSetKey, encodeSetKey, type KvSetKey, wholeKeyBytes } from "./commit-versionstamp.js";
+import type { KvLimits } from "./kv-limits.js";
 
 /** A condition of a commit: the entry's versionstamp is this one, or (`null`) there is no entry. */
 export interface KvCheck {
@@ -31,7 +36,9 @@ export type KvMutation = { readonly key: KvSetKey } & (
       readonly ifChanged?: boolean;
     }
   | { readonly type: "delete" }
-  | { readonly type: "sum" | "min" | "max"; readonly value: KvU64 }
+  /** A bigint or number is added to one that is stored as such; the sum is not bounded to 64 bits then. */
+  | { readonly type: "sum"; readonly value: KvU64 | bigint | number }
+  | { readonly type: "min" | "max"; readonly value: KvU64 }
 );
 
 /** Options of a write. */
@@ -49,144 +56,213 @@ export interface KvSetOptions {
 export interface CommitContext {
   readonly clock: KvClock;
   readonly shardOf: (key: Uint8Array) => number;
-  /** Largest value in serialized bytes. */
-  readonly valueBytesMax: number;
+  readonly limits: KvLimits;
   /** What a set does that does not say. */
   readonly ifChanged: boolean;
 }
 
-const NOTHING = new Uint8Array(0);
-/** Times beyond this are not exact milliseconds any more. */
-const EXPIRE_IN_MS_MAX = Number.MAX_SAFE_INTEGER / 2;
-const ARITHMETIC = { sum: MutationType.SUM, min: MutationType.MIN, max: MutationType.MAX } as const;
+/** A key as it was at the call, or what is wrong with it, which is told at the commit. */
+type DraftKey = EncodedSetKey | KvTypeError;
 
-export function buildCheck(check: KvCheck, context: CommitContext): CheckFields {
-  const key = encodeKey(check.key);
-  checkWriteKey(key);
-  const { versionstamp } = check;
-  if (versionstamp !== null && typeof versionstamp !== "string") throw invalidCheck();
+/** A check as it was at the call. */
+export interface DraftCheck {
+  readonly key: DraftKey;
+  readonly versionstamp: string | null;
+}
+
+/** A mutation as it was at the call. */
+export interface DraftMutation {
+  readonly type: MutationType;
+  readonly key: DraftKey;
+  /** A promise where the value has to be read first, as a Blob's bytes; `null` for a delete. */
+  readonly value: EncodedValue | Promise<EncodedValue> | null;
+  readonly expireIn: number | undefined;
+  readonly ifChanged: boolean | undefined;
+}
+
+const NO_VALUE = { encoding: 0, bytes: new Uint8Array(0) } as const;
+const MUTATION_TYPES = {
+  set: MutationType.SET,
+  delete: MutationType.DELETE,
+  sum: MutationType.SUM,
+  min: MutationType.MIN,
+  max: MutationType.MAX,
+} as const;
+
+/** @throws TypeError when it is no object. */
+export function draftCheck({ key, versionstamp }: KvCheck): DraftCheck {
+  return { key: draftKey(() => encodeSetKeyPlain(key)), versionstamp: versionstamp ?? null };
+}
+
+/** @throws KvTypeError KV_INVALID_VALUE, KV_INVALID_OPTION (expireIn). */
+export function draftSet(key: KvSetKey, value: unknown, options: KvSetOptions | undefined): DraftMutation {
+  checkExpireIn(options?.expireIn);
   return {
-    shard: context.shardOf(key),
-    key,
+    type: MutationType.SET,
+    key: draftKey(() => encodeSetKey(key)),
+    value: encodeAnyValue(value),
+    expireIn: options?.expireIn,
+    ifChanged: options?.ifChanged,
+  };
+}
+
+export function draftDelete(key: KvKey): DraftMutation {
+  return draft(MutationType.DELETE, key, null);
+}
+
+/** @throws KvTypeError KV_INVALID_VALUE when the operand can't be cloned. Whether it is a number is found out at the commit. */
+export function draftArithmetic(type: "sum" | "min" | "max", key: KvKey, operand: unknown): DraftMutation {
+  return draft(MUTATION_TYPES[type], key, encodeAnyValue(operand));
+}
+
+/** A mutation given as data. @throws KvTypeError KV_INVALID_MUTATION, and what the other drafts throw. */
+export function draftMutation(mutation: KvMutation): DraftMutation {
+  const { type } = mutation;
+  if (!Object.hasOwn(MUTATION_TYPES, type)) throw invalidMutation("Invalid mutation type");
+  if (type === "delete") {
+    if ("value" in mutation && mutation.value !== undefined)
+      throw invalidMutation("Invalid mutation 'delete' with value");
+    return draftDelete(mutation.key as KvKey);
+  }
+  if (!("value" in mutation)) throw invalidMutation(`Invalid mutation '${type}' without value`);
+  return type === "set"
+    ? draftSet(mutation.key, mutation.value, mutation)
+    : draftArithmetic(type, mutation.key as KvKey, mutation.value);
+}
+
+/** Refuses keys that are none. @throws KvTypeError KV_INVALID_KEY. */
+export function checkDraftKeys(checks: readonly DraftCheck[], mutations: readonly DraftMutation[]): void {
+  for (const { key } of checks) keyOf(key);
+  for (const { key } of mutations) keyOf(key);
+}
+
+/** The mutations with all values read; the same array when there is nothing to wait for. */
+export function settleDrafts(
+  mutations: readonly DraftMutation[],
+): readonly DraftMutation[] | Promise<readonly DraftMutation[]> {
+  if (!mutations.some(({ value }) => value instanceof Promise)) return mutations;
+  return Promise.all(mutations.map(async (mutation) => ({ ...mutation, value: await mutation.value })));
+}
+
+/**
+ * The commit's fields. All values have been read.
+ *
+ * @throws KvTypeError in this order: too many checks, too many mutations, a bad check, a bad mutation, an empty key, a key, a value, the
+ * commit, its keys too large.
+ */
+export function buildCommit(
+  checks: readonly DraftCheck[],
+  mutations: readonly DraftMutation[],
+  context: CommitContext,
+): CommitFields {
+  const { checksMax, mutationsMax } = context.limits;
+  if (checks.length > checksMax) throw tooLarge(`Too many checks (max ${checksMax})`);
+  if (mutations.length > mutationsMax) throw tooLarge(`Too many mutations (max ${mutationsMax})`);
+  const fields = {
+    checks: checks.map((check) => buildCheck(check, context)),
+    mutations: mutations.map((mutation) => buildMutation(mutation, context)),
+  };
+  checkKeys(fields);
+  checkSizes(fields, context.limits);
+  return fields;
+}
+
+function buildCheck({ key, versionstamp }: DraftCheck, context: CommitContext): CheckFields {
+  if (versionstamp !== null && typeof versionstamp !== "string") {
+    throw new KvTypeError("KV_INVALID_CHECK", "Invalid check");
+  }
+  const encoded = keyOf(key).key;
+  return {
+    shard: context.shardOf(encoded),
+    key: encoded,
     versionstamp: versionstamp === null ? null : parseVersionstamp(versionstamp),
   };
 }
 
-export function buildSet(
-  key: KvSetKey,
-  value: unknown,
-  options: KvSetOptions | undefined,
-  context: CommitContext,
-): MutationFields {
-  const encodedKey = encodeSetKey(key);
-  const { encoding, bytes } = encodeValue(value);
-  if (bytes.length > context.valueBytesMax) {
-    throw new KvTypeError("KV_LIMIT_EXCEEDED", `Value too large (max ${context.valueBytesMax} bytes)`);
-  }
-  const fields: MutationFields = {
-    type: MutationType.SET,
-    shard: context.shardOf(encodedKey.key),
-    ...encodedKey,
-    encoding,
-    value: bytes,
-    expiresAtMs: expiresAt(options?.expireIn, context.clock),
-  };
-  return (options?.ifChanged ?? context.ifChanged) ? { ...fields, ifChanged: true } : fields;
+function buildMutation(mutation: DraftMutation, context: CommitContext): MutationFields {
+  const { type, expireIn } = mutation;
+  const { key, keyKind } = keyOf(mutation.key);
+  const { encoding, bytes } = (mutation.value as EncodedValue | null) ?? NO_VALUE;
+  const expiresAtMs = expiresAt(expireIn, context.clock);
+  const shard = context.shardOf(key);
+  const fields: MutationFields = { type, shard, key, keyKind, encoding, value: bytes, expiresAtMs };
+  const ifChanged = type === MutationType.SET && (mutation.ifChanged ?? context.ifChanged);
+  return ifChanged ? { ...fields, ifChanged } : fields;
 }
 
-export function buildDelete(key: KvKey, context: CommitContext): MutationFields {
-  const encoded = encodeKey(key);
-  checkWriteKey(encoded);
-  return {
-    type: MutationType.DELETE,
-    shard: context.shardOf(encoded),
-    key: encoded,
-    keyKind: 0,
-    encoding: 0,
-    value: NOTHING,
-    expiresAtMs: 0,
-  };
+function checkKeys({ checks, mutations }: CommitFields): void {
+  for (const { key } of checks) checkKeyNotEmpty(key);
+  for (const mutation of mutations) if (mutation.keyKind === 0) checkKeyNotEmpty(mutation.key);
+  for (const { key } of checks) checkWriteLength(key.length);
+  for (const mutation of mutations) checkWriteLength(wholeKeyBytes(mutation));
 }
 
-export function buildArithmetic(
-  type: "sum" | "min" | "max",
-  key: KvKey,
-  value: KvU64,
-  context: CommitContext,
-): MutationFields {
-  if (!(value instanceof KvU64)) {
-    throw new KvTypeError("KV_INVALID_MUTATION", `Failed to perform '${type}' mutation on a non-U64 operand`);
-  }
-  const encoded = encodeKey(key);
-  checkWriteKey(encoded);
-  const operand = encodeValue(value);
-  return {
-    type: ARITHMETIC[type],
-    shard: context.shardOf(encoded),
-    key: encoded,
-    keyKind: 0,
-    encoding: operand.encoding,
-    value: operand.bytes,
-    expiresAtMs: 0,
-  };
-}
-
-/** A mutation given as data. */
-export function buildMutation(mutation: KvMutation, context: CommitContext): MutationFields {
-  switch (mutation.type) {
-    case "set":
-      if (!("value" in mutation))
-        throw new KvTypeError("KV_INVALID_MUTATION", "Invalid mutation 'set' without value");
-      return buildSet(mutation.key, mutation.value, mutation, context);
-    case "delete":
-      if ("value" in mutation)
-        throw new KvTypeError("KV_INVALID_MUTATION", "Invalid mutation 'delete' with value");
-      return buildDelete(mutation.key as KvKey, context);
-    case "sum":
-    case "min":
-    case "max":
-      return buildArithmetic(mutation.type, mutation.key as KvKey, mutation.value, context);
-    default:
-      throw new KvTypeError("KV_INVALID_MUTATION", "Invalid mutation type");
-  }
-}
-
-/** Refuses a commit that is too large as a whole. */
-export function checkCommit(fields: CommitFields): void {
-  const { checks, mutations } = fields;
-  if (checks.length > CHECKS_MAX) throw tooMany(`Too many checks (max ${CHECKS_MAX})`);
-  if (mutations.length > MUTATIONS_MAX) throw tooMany(`Too many mutations (max ${MUTATIONS_MAX})`);
+function checkSizes({ checks, mutations }: CommitFields, limits: KvLimits): void {
+  const { valueBytesMax, commitBytesMax, commitKeyBytesMax } = limits;
   let bytes = 0;
+  let keyBytes = 0;
   for (const { key } of checks) bytes += key.length;
-  for (const { key, value } of mutations) bytes += key.length + value.length;
-  if (bytes > COMMIT_BYTES_MAX)
-    throw tooMany(`Total mutation size too large (max ${COMMIT_BYTES_MAX} bytes)`);
+  for (const { type, key, value } of mutations) {
+    if (value.length > valueBytesMax) throw tooLarge(`Value too large (max ${valueBytesMax} bytes)`);
+    bytes += key.length;
+    if (type === MutationType.DELETE) continue;
+    keyBytes += key.length;
+    bytes += key.length + value.length;
+  }
+  if (bytes > commitBytesMax) throw tooLarge(`Total mutation size too large (max ${commitBytesMax} bytes)`);
+  if (keyBytes > commitKeyBytesMax)
+    throw tooLarge(`Total key size too large (max ${commitKeyBytesMax} bytes)`);
 }
 
-/** Refuses a bad time to live. */
-export function checkExpireIn(expireIn: number | undefined): void {
-  if (expireIn === undefined || expireIn === null) return;
-  if (!Number.isInteger(expireIn) || expireIn < 0) {
-    throw new KvTypeError(
-      "KV_INVALID_OPTION",
-      `expireIn must be a non-negative integer: received ${String(expireIn)}`,
-    );
+function draft(type: MutationType, key: KvKey, value: DraftMutation["value"]): DraftMutation {
+  return {
+    type,
+    key: draftKey(() => encodeSetKeyPlain(key)),
+    value,
+    expireIn: undefined,
+    ifChanged: undefined,
+  };
+}
+
+function encodeSetKeyPlain(key: KvKey): EncodedSetKey {
+  return { key: encodeKey(key), keyKind: 0 };
+}
+
+function draftKey(encode: () => EncodedSetKey): DraftKey {
+  try {
+    return encode();
+  } catch (error) {
+    if (error instanceof KvTypeError) return error;
+    throw error;
   }
-  if (expireIn > EXPIRE_IN_MS_MAX) {
-    throw new KvTypeError("KV_INVALID_OPTION", `Invalid mutation: expireIn is too large: ${expireIn}`);
-  }
+}
+
+function keyOf(key: DraftKey): EncodedSetKey {
+  if (key instanceof KvTypeError) throw key;
+  return key;
+}
+
+function checkExpireIn(expireIn: number | undefined): void {
+  if (expireIn === undefined || (Number.isInteger(expireIn) && expireIn >= 0)) return;
+  throw new KvTypeError(
+    "KV_INVALID_OPTION",
+    `expireIn must be a non-negative integer: received ${String(expireIn)}`,
+  );
 }
 
 function expiresAt(expireIn: number | undefined, clock: KvClock): number {
-  checkExpireIn(expireIn);
+  if (expireIn === undefined) return 0;
+  if (expireIn > EXPIRE_IN_MS_MAX) {
+    throw new KvTypeError("KV_INVALID_OPTION", `Invalid mutation: expireIn is too large: ${expireIn}`);
+  }
   // An expiry of 0 means "never" in an entry; nothing expires in 1970.
-  return expireIn === undefined || expireIn === null ? 0 : Math.max(1, clock.nowMs() + expireIn);
+  return Math.max(1, clock.nowMs() + expireIn);
 }
 
-function invalidCheck(): KvTypeError {
-  return new KvTypeError("KV_INVALID_CHECK", "Invalid check");
+function invalidMutation(message: string): KvTypeError {
+  return new KvTypeError("KV_INVALID_MUTATION", message);
 }
 
-function tooMany(message: string): KvTypeError {
+function tooLarge(message: string): KvTypeError {
   return new KvTypeError("KV_LIMIT_EXCEEDED", message);
 }

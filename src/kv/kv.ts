@@ -3,13 +3,11 @@
  * one engine; closing one of them does not close the others.
  */
 import type { ReadableStream } from "node:stream/web";
-import type { CommitFields } from "../codec/commit-frame.js";
-import { checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
+import { checkPointKey, checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvClosedError, KvError, KvTypeError } from "../errors.js";
-import { GET_MANY_KEYS_MAX } from "../limits.js";
-import type { Caller, History } from "../router/caller.js";
+import { Caller, type History } from "../router/caller.js";
 import type { StoreHandle, StoreSettings } from "../router/sharing.js";
 import type { ShardStats } from "../router/stats.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
@@ -18,15 +16,20 @@ import type { ChangeSelector, ChangesOptions } from "../watch/kv-change.js";
 import { watchKeys } from "../watch/level-watch.js";
 import { AtomicOperation } from "./atomic-operation.js";
 import {
-  buildDelete,
-  buildSet,
+  buildCommit,
   type CommitContext,
-  checkCommit,
+  checkDraftKeys,
+  type DraftCheck,
+  type DraftMutation,
+  draftDelete,
+  draftSet,
   type KvSetOptions,
+  settleDrafts,
 } from "./commit-builder.js";
 import { commitResult, type KvCommitError, type KvCommitResult } from "./commit-result.js";
 import { commitVersionstamp, type KvCommitVersionstamp, type KvSetKey } from "./commit-versionstamp.js";
 import { entryMaybe, listedEntry } from "./entries.js";
+import type { KvLimits } from "./kv-limits.js";
 import { KvSnapshot } from "./kv-snapshot.js";
 import {
   checkConsistency,
@@ -60,7 +63,7 @@ export interface KvStats {
 
 /** What a Kv is made of besides its thread's way to the shards. */
 export interface KvMakings {
-  readonly valueBytesMax: number;
+  readonly limits: KvLimits;
   /** Whether a set that does not say writes nothing when nothing changes. */
   readonly ifChanged: boolean;
   /** Gives back its part in the store. */
@@ -75,7 +78,7 @@ export interface KvMakings {
  * *Order*: versionstamps grow with every commit of the whole store, and agree with real time. *Durability*: as the store was
  * opened. *Visibility*: a read that starts after a write was acknowledged sees it. *Closing*: see {@link Kv.close}.
  *
- * @see Source: Deno KV's Kv. Differs: `getSync`, `snapshot`, `changes`, named failed checks, and larger limits.
+ * @see Source: Deno KV's Kv. Differs: `getSync`, `snapshot`, `changes`, named failed checks, and larger limits; README tells all.
  */
 export class Kv {
   readonly #caller: Caller;
@@ -84,16 +87,21 @@ export class Kv {
   readonly #scope: DispatcherScope;
   readonly #snapshots = new Set<KvSnapshot>();
   #closing: Promise<void> | null = null;
+  /** Whether `close` was called, or the Kv disposed of, by its user. */
+  #isGivenUp = false;
 
   /** Made by `openKv()`. */
   constructor(caller: Caller, options: KvMakings) {
+    if (!(caller instanceof Caller)) {
+      throw new KvTypeError("KV_INVALID_OPTION", "Deno.Kv can not be constructed: use Deno.openKv instead");
+    }
     this.#caller = caller;
     this.#options = options;
     this.#scope = new DispatcherScope(caller.dispatcher);
     this.#context = {
       clock: caller.clock,
       shardOf: (key) => caller.router.shardOf(key),
-      valueBytesMax: options.valueBytesMax,
+      limits: options.limits,
       ifChanged: options.ifChanged,
     };
   }
@@ -104,9 +112,10 @@ export class Kv {
    * @throws KvTypeError KV_INVALID_KEY, KV_LIMIT_EXCEEDED; KvClosedError.
    */
   async get<T = unknown>(key: KvKey, options?: KvGetOptions): Promise<KvEntryMaybe<T>> {
-    this.#checkOpen();
+    const encoded = encodeKey(key);
     checkConsistency(options?.consistency);
-    const encoded = encodeReadKey(key);
+    this.#checkOpen();
+    checkPointKey(encoded);
     return this.#caller.reader.get(encoded, (bytes) => entryMaybe<T>(key, bytes));
   }
 
@@ -115,8 +124,10 @@ export class Kv {
    * shards is just being made that has this key's shard in it.
    */
   getSync<T = unknown>(key: KvKey): KvEntryMaybe<T> {
+    const encoded = encodeKey(key);
     this.#checkOpen();
-    return this.#caller.reader.getSync(encodeReadKey(key), (bytes) => entryMaybe<T>(key, bytes));
+    checkPointKey(encoded);
+    return this.#caller.reader.getSync(encoded, (bytes) => entryMaybe<T>(key, bytes));
   }
 
   /** The entries under some keys, in their order, at one moment of the store. */
@@ -124,13 +135,16 @@ export class Kv {
     keys: readonly [...{ [K in keyof T]: KvKey }],
     options?: KvGetOptions,
   ): Promise<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
-    this.#checkOpen();
+    const wanted = [...(keys as readonly KvKey[])];
+    const encoded = wanted.map(encodeKey);
     checkConsistency(options?.consistency);
-    const wanted = keys as readonly KvKey[];
-    if (wanted.length > GET_MANY_KEYS_MAX) {
-      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many ranges (max ${GET_MANY_KEYS_MAX})`);
+    this.#checkOpen();
+    const { getManyKeysMax } = this.#options.limits;
+    if (wanted.length > getManyKeysMax) {
+      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many ranges (max ${getManyKeysMax})`);
     }
-    const entries = await this.#readMany<unknown>(wanted, wanted.map(encodeReadKey));
+    encoded.forEach(checkPointKey);
+    const entries = await this.#readMany<unknown>(wanted, encoded);
     return entries as unknown as { [K in keyof T]: KvEntryMaybe<T[K]> };
   }
 
@@ -141,26 +155,22 @@ export class Kv {
    * {@link AtomicOperation.commit} throws.
    */
   async set(key: KvSetKey, value: unknown, options?: KvSetOptions): Promise<KvCommitResult> {
-    this.#checkOpen();
-    const fields = { checks: [], mutations: [buildSet(key, value, options, this.#context)] };
-    return (await this.#commit(fields)) as KvCommitResult;
+    return (await this.#commit([], [draftSet(key, value, options)])) as KvCommitResult;
   }
 
   /** Deletes a key. One that is not there is no error. */
   async delete(key: KvKey): Promise<void> {
-    this.#checkOpen();
-    await this.#commit({ checks: [], mutations: [buildDelete(key, this.#context)] });
+    await this.#commit([], [draftDelete(key)]);
   }
 
   /**
    * Entries in key order: of a prefix (keys that are longer), of a part of it, or from `start` (inclusive) to `end` (exclusive).
    * Each batch is read at one moment of the store, over all shards.
    *
-   * @throws at once KvTypeError KV_INVALID_SELECTOR and KvRangeError KV_INVALID_OPTION; with the first entry KV_INVALID_KEY,
-   * KV_INVALID_SELECTOR for keys that do not fit together, KV_INVALID_CURSOR.
+   * @throws at once KvTypeError KV_INVALID_SELECTOR and KvError KV_INVALID_OPTION; with the first entry KV_INVALID_KEY,
+   * KV_INVALID_SELECTOR for keys that do not fit together, KV_INVALID_CURSOR, KV_LIMIT_EXCEEDED; KvClosedError.
    */
   list<T = unknown>(selector: KvListSelector, options: KvListOptions = {}): KvListIterator<T> {
-    this.#checkOpen();
     checkSelectorShape(selector);
     checkListOptions(options);
     const copy = copySelector(selector);
@@ -175,15 +185,12 @@ export class Kv {
 
   /** Begins an atomic commit. */
   atomic(): AtomicOperation {
-    return new AtomicOperation(this.#context, async (checks, mutations) => {
-      this.#checkOpen();
-      return this.#commit({ checks, mutations });
-    });
+    return new AtomicOperation((checks, mutations) => this.#commit(checks, mutations));
   }
 
   /**
    * The current state of some keys, and again whenever one of them has changed: each item has all keys in their order, at one moment
-   * of the store. States in between may be skipped, the newest is not. Any number of keys.
+   * of the store. States in between may be skipped, the newest is not. Any number of keys, unless `limits.watchedKeysMax` says otherwise.
    *
    * *Closing*: the stream ends when this Kv is closed. *Cancel*: cancel the reader, or abort the signal.
    *
@@ -193,9 +200,14 @@ export class Kv {
     keys: readonly [...{ [K in keyof T]: KvKey }],
     options: KvWatchOptions = {},
   ): ReadableStream<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
-    this.#checkOpen();
     const wanted = [...(keys as readonly KvKey[])];
-    const encoded = wanted.map(encodeReadKey);
+    const encoded = wanted.map(encodeKey);
+    this.#checkOpen();
+    const { watchedKeysMax } = this.#options.limits;
+    if (wanted.length > watchedKeysMax) {
+      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many keys (max ${watchedKeysMax})`);
+    }
+    encoded.forEach(checkReadKey);
     const stream = watchKeys<KvEntryMaybe<unknown>>({
       dispatcher: this.#scope,
       keys: encoded,
@@ -267,21 +279,37 @@ export class Kv {
   }
 
   /**
-   * Closes this Kv: watches end, what is pending rejects with KvClosedError (a write may still be applied), everything later throws
-   * it. Resolves when, if this was the last Kv on the store in this process, all shards have stopped and the path is free.
-   * Idempotent.
+   * Closes this Kv: watches end, what is pending rejects with KvInterruptedError (a write may still be applied), everything later throws
+   * KvClosedError, closing again too, as in Deno. Resolves when, if this was the last Kv on the store in this process, all shards have
+   * stopped and the path is free.
+   *
+   * @throws KvClosedError at once, when it was closed before. `using` and `await using` may follow, and do nothing then.
    */
   close(): Promise<void> {
+    if (this.#isGivenUp) throw new KvClosedError();
+    this.#isGivenUp = true;
+    return this.#closeOnce();
+  }
+
+  /** Closes it, if that was not done. */
+  [Symbol.dispose](): void {
+    void this[Symbol.asyncDispose]();
+  }
+
+  /** Closes it, if that was not done, and resolves as {@link Kv.close} does. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#isGivenUp = true;
+    return this.#closeOnce();
+  }
+
+  /** What the store's own end does: the user may still close. @internal */
+  closeFromBelow(): void {
+    void this.#closeOnce();
+  }
+
+  #closeOnce(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
-  }
-
-  [Symbol.dispose](): void {
-    void this.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 
   #close(): Promise<void> {
@@ -291,8 +319,15 @@ export class Kv {
     return this.#options.release();
   }
 
-  async #commit(fields: CommitFields): Promise<KvCommitResult | KvCommitError> {
-    checkCommit(fields);
+  async #commit(
+    checks: readonly DraftCheck[],
+    drafts: readonly DraftMutation[],
+  ): Promise<KvCommitResult | KvCommitError> {
+    const settled = settleDrafts(drafts);
+    const mutations = settled instanceof Promise ? await settled : settled;
+    checkDraftKeys(checks, mutations);
+    this.#checkOpen();
+    const fields = buildCommit(checks, mutations, this.#context);
     return commitResult(await this.#caller.router.commit(fields, this), fields);
   }
 
@@ -308,10 +343,4 @@ export class Kv {
   #checkOpen(): void {
     if (this.#closing !== null) throw new KvClosedError();
   }
-}
-
-function encodeReadKey(key: KvKey): EncodedKey {
-  const encoded = encodeKey(key);
-  checkReadKey(encoded);
-  return encoded;
 }

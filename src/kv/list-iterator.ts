@@ -4,6 +4,7 @@
  */
 import {
   applyCursor,
+  checkRange,
   decodeCursor,
   encodeCursor,
   type KeyRange,
@@ -11,7 +12,7 @@ import {
   type SelectorRange,
 } from "../codec/key-range.js";
 import type { KvEntry } from "../codec/kv-entry.js";
-import { KvError, KvRangeError, KvTypeError } from "../errors.js";
+import { KvError, KvTypeError } from "../errors.js";
 import { LIST_BATCH_DEFAULT, LIST_BATCH_IMPLICIT_MAX, LIST_BATCH_MAX } from "../limits.js";
 
 /** How consistent a read is asked to be. Every read of an embedded store is strongly consistent; the word is accepted. */
@@ -42,11 +43,10 @@ export interface ListSource<T> {
   readonly read: (range: KeyRange, limit: number, reverse: boolean) => Promise<ListedEntry<T>[]>;
 }
 
-/** Refuses bad options at the call, not at the first entry. */
+/** Refuses bad counts at the call; what else may be wrong is found at the first entry, as in Deno. */
 export function checkListOptions(options: KvListOptions): void {
   checkCount("Limit", options.limit);
-  checkCount("batchSize", options.batchSize);
-  checkConsistency(options.consistency);
+  checkCount("batchSize", options.batchSize ?? undefined);
 }
 
 /** The caller may change its arrays while it iterates. */
@@ -55,8 +55,14 @@ export function copySelector(selector: KvListSelector): KvListSelector {
   return Object.fromEntries(copied) as KvListSelector;
 }
 
-export function checkConsistency(consistency: string | undefined): void {
-  if (consistency === undefined || consistency === "strong" || consistency === "eventual") return;
+export function checkConsistency(consistency: string | null | undefined): void {
+  if (
+    consistency === undefined ||
+    consistency === null ||
+    consistency === "strong" ||
+    consistency === "eventual"
+  )
+    return;
   throw new KvTypeError(
     "KV_INVALID_OPTION",
     `unknown variant \`${consistency}\`, expected \`strong\` or \`eventual\``,
@@ -65,10 +71,7 @@ export function checkConsistency(consistency: string | undefined): void {
 
 function checkCount(name: string, value: number | undefined): void {
   if (value === undefined || (Number.isInteger(value) && value > 0)) return;
-  throw new KvRangeError(
-    "KV_INVALID_OPTION",
-    `${name} must be a positive integer: received ${String(value)}`,
-  );
+  throw new KvError("KV_INVALID_OPTION", `${name} must be a positive integer: received ${String(value)}`);
 }
 
 /**
@@ -95,7 +98,7 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
     this.#left = options.limit ?? Number.POSITIVE_INFINITY;
     this.#batchSize =
       options.batchSize ?? Math.min(options.limit ?? LIST_BATCH_DEFAULT, LIST_BATCH_IMPLICIT_MAX);
-    this.#cursor = options.cursor;
+    this.#cursor = options.cursor === "" ? undefined : options.cursor;
   }
 
   /**
@@ -144,12 +147,14 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
     if (this.#batchSize > LIST_BATCH_MAX) {
       throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many entries (max ${LIST_BATCH_MAX})`);
     }
+    const { cursor, reverse, consistency } = this.#options;
+    checkConsistency(consistency);
     const range = this.#source.range();
-    const { cursor, reverse } = this.#options;
     const isResumed = cursor !== undefined && cursor !== "";
     const rest = isResumed
       ? applyCursor(range, decodeCursor(cursor, range.cursorBase), reverse === true)
       : range;
+    checkRange(rest);
     this.#range = { ...rest, cursorBase: range.cursorBase };
     return this.#range;
   }

@@ -9,7 +9,7 @@ import {
   VERSIONSTAMP_BYTES,
   writeVersionstamp,
 } from "../codec/versionstamp.js";
-import { KvClosedError, KvHistoryTrimmedError } from "../errors.js";
+import { KvHistoryTrimmedError, KvInterruptedError } from "../errors.js";
 import { DRAIN_MS_MAX } from "../limits.js";
 import { Control } from "../ring/control.js";
 import { type RoundMemory, RoundRing } from "../ring/round-ring.js";
@@ -135,7 +135,7 @@ export class Caller {
 
   /** Gives up what one Kv has pending: it closes, and others on the same thread do not. */
   abandon(owner: CommitOwner): void {
-    this.router.abandon(owner, () => new KvClosedError());
+    this.router.abandon(owner, () => new KvInterruptedError());
   }
 
   /** Ends the watches, and resolves when everything that was sent is answered. */

@@ -6,7 +6,8 @@ import { systemClock } from "../../src/clock.js";
 import { encodeKey, partitionOf } from "../../src/codec/key.js";
 import { KvError, KvShardFailedError, KvStorageError, KvUnknownOutcomeError } from "../../src/errors.js";
 import { Kv, type KvChange, type KvKey } from "../../src/index.js";
-import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT, VALUE_BYTES_MAX } from "../../src/limits.js";
+import { limitsOf } from "../../src/kv/kv-limits.js";
+import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
 import { armFault, createFaultCells, type FaultPoint } from "../../src/shard/faults.js";
 import type { Durability } from "../../src/store/shard-store.js";
@@ -67,7 +68,7 @@ export class FaultyStore {
       history: HISTORY,
     });
     const kv = new Kv(engine.caller, {
-      valueBytesMax: VALUE_BYTES_MAX,
+      limits: limitsOf(undefined),
       release,
       share: null,
       ifChanged: false,
