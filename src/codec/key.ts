@@ -87,16 +87,11 @@ export function appendVersionstampPart(prefix: Uint8Array, versionstampHex: stri
  * @throws KvTypeError KV_INVALID_KEY when it is empty, KV_LIMIT_EXCEEDED when it is too large.
  */
 export function checkWriteKey(encoded: Uint8Array): void {
-  checkKeyNotEmpty(encoded);
+  if (encoded.length === 0) throw new KvTypeError("KV_INVALID_KEY", "key cannot be empty");
   checkWriteLength(encoded.length);
 }
 
-/** Half of {@link checkWriteKey}. */
-export function checkKeyNotEmpty(encoded: Uint8Array): void {
-  if (encoded.length === 0) throw new KvTypeError("KV_INVALID_KEY", "key cannot be empty");
-}
-
-/** The other half of {@link checkWriteKey}. */
+/** Half of {@link checkWriteKey}, for a key whose end is not known yet. */
 export function checkWriteLength(bytes: number): void {
   if (bytes > KEY_BYTES_MAX) {
     throw new KvTypeError("KV_LIMIT_EXCEEDED", `Key too large for write (max ${KEY_BYTES_MAX} bytes)`);

@@ -142,10 +142,17 @@ function rebuildSet(source: Set<unknown>, rebuilt: Rebuilt): object {
   return target;
 }
 
-/** An empty array, with holes for its length only where the source has some: V8 writes them in another, longer form. */
+/**
+ * An empty array, with holes for its length only where the source has some: V8 writes them in another, longer form. Two expressions, since
+ * V8 learns from one whose arrays get holes, and then makes all of them so.
+ */
 function emptyLike(source: readonly unknown[]): unknown[] {
-  // Two literals: V8 learns from one that its arrays get holes, and then makes all of them so.
-  return source.length > 0 && !(source.length - 1 in source) ? new Array(source.length) : [];
+  return hasHole(source) ? new Array(source.length) : [];
+}
+
+function hasHole(source: readonly unknown[]): boolean {
+  for (let index = 0; index < source.length; index++) if (!(index in source)) return true;
+  return false;
 }
 
 /** Whether a view shows only a part of its memory. V8 refuses shared memory, so that is not looked at here. */

@@ -9,10 +9,11 @@ import type { KvClock } from "../clock.js";
 import {
   type CheckFields,
   type CommitFields,
+  KeyKind,
   type MutationFields,
   MutationType,
 } from "../codec/commit-frame.js";
-import { checkKeyNotEmpty, checkWriteLength, encodeKey, type KvKey } from "../codec/key.js";
+import { checkWriteKey, checkWriteLength, encodeKey, type KvKey } from "../codec/key.js";
 import type { KvU64 } from "../codec/kv-u64.js";
 import { type EncodedValue, encodeAnyValue } from "../codec/value.js";
 import { parseVersionstamp } from "../codec/versionstamp.js";
@@ -44,7 +45,7 @@ export type KvMutation = { readonly key: KvSetKey } & (
 /** Options of a write. */
 export interface KvSetOptions {
   /** Milliseconds after which the entry does not exist any more, an integer from 0. Default: never. */
-  readonly expireIn?: number;
+  readonly expireIn?: number | undefined;
   /**
    * Write and announce nothing when the same bytes stand there already, without a time to live on either side. Default: as the store
    * was opened. The result then says whether anything `changed`.
@@ -126,7 +127,7 @@ export function draftMutation(mutation: KvMutation): DraftMutation {
   }
   if (!("value" in mutation)) throw invalidMutation(`Invalid mutation '${type}' without value`);
   return type === "set"
-    ? draftSet(mutation.key, mutation.value, mutation)
+    ? draftSet(mutation.key, mutation.value, { ...mutation, expireIn: mutation.expireIn ?? undefined })
     : draftArithmetic(type, mutation.key as KvKey, mutation.value);
 }
 
@@ -147,8 +148,8 @@ export function settleDrafts(
 /**
  * The commit's fields. All values have been read.
  *
- * @throws KvTypeError in this order: too many checks, too many mutations, a bad check, a bad mutation, an empty key, a key, a value, the
- * commit, its keys too large.
+ * @throws KvTypeError in this order: too many checks, too many mutations, a bad check, a bad mutation, a key that is
+ * empty or too large, a value, the commit, its keys too large.
  */
 export function buildCommit(
   checks: readonly DraftCheck[],
@@ -191,10 +192,11 @@ function buildMutation(mutation: DraftMutation, context: CommitContext): Mutatio
 }
 
 function checkKeys({ checks, mutations }: CommitFields): void {
-  for (const { key } of checks) checkKeyNotEmpty(key);
-  for (const mutation of mutations) if (mutation.keyKind === 0) checkKeyNotEmpty(mutation.key);
-  for (const { key } of checks) checkWriteLength(key.length);
-  for (const mutation of mutations) checkWriteLength(wholeKeyBytes(mutation));
+  for (const { key } of checks) checkWriteKey(key);
+  for (const mutation of mutations) {
+    if (mutation.keyKind === KeyKind.PLAIN) checkWriteKey(mutation.key);
+    else checkWriteLength(wholeKeyBytes(mutation));
+  }
 }
 
 function checkSizes({ checks, mutations }: CommitFields, limits: KvLimits): void {
@@ -225,7 +227,7 @@ function draft(type: MutationType, key: KvKey, value: DraftMutation["value"]): D
 }
 
 function encodeSetKeyPlain(key: KvKey): EncodedSetKey {
-  return { key: encodeKey(key), keyKind: 0 };
+  return { key: encodeKey(key), keyKind: KeyKind.PLAIN };
 }
 
 function draftKey(encode: () => EncodedSetKey): DraftKey {

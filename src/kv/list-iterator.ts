@@ -102,7 +102,8 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
   }
 
   /**
-   * Where to go on later, with the `cursor` option: behind the last entry that was taken; empty when there are no more.
+   * Where to go on later, with the `cursor` option: behind the last entry that was taken; empty when there are no more,
+   * unless it was the limit that ended the iteration.
    *
    * @throws KvError before the first entry, unless the iteration began at a cursor itself.
    */
@@ -114,7 +115,8 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
 
   async next(): Promise<IteratorResult<KvEntry<T>, undefined>> {
     if (this.#next === this.#batch.length && !(await this.#readBatch())) {
-      this.#cursor = "";
+      // As in Deno: an iteration that its limit has ended can go on.
+      if (this.#left > 0) this.#cursor = "";
       return { done: true, value: undefined };
     }
     const listed = this.#batch[this.#next++]!;
