@@ -11,6 +11,7 @@ export { AtomicOperation } from "./kv/atomic-operation.js";
 export type { KvCheck, KvMutation, KvSetOptions } from "./kv/commit-builder.js";
 export type { KvCommitError, KvCommitResult, KvFailedCheck } from "./kv/commit-result.js";
 export type { KvCommitVersionstamp, KvSetKey } from "./kv/commit-versionstamp.js";
+export { type DenoImport, importDenoKv } from "./kv/import-deno-kv.js";
 export { Kv, type KvGetOptions, type KvStats, type KvWatchOptions } from "./kv/kv.js";
 export type { KvLimits } from "./kv/kv-limits.js";
 export { KvSnapshot } from "./kv/kv-snapshot.js";

@@ -131,6 +131,26 @@ export function draftMutation(mutation: KvMutation): DraftMutation {
     : draftArithmetic(type, mutation.key as KvKey, mutation.value);
 }
 
+/** An entry as bytes, from elsewhere. */
+export interface ImportedEntry {
+  readonly key: Uint8Array;
+  readonly value: EncodedValue;
+  /** Milliseconds since 1970; 0: never. */
+  readonly expiresAtMs: number;
+}
+
+/** The set that writes an entry as it is. */
+export function draftImport({ key, value, expiresAtMs }: ImportedEntry, clock: KvClock): DraftMutation {
+  const expireIn = expiresAtMs === 0 ? undefined : Math.max(0, Math.ceil(expiresAtMs - clock.nowMs()));
+  return {
+    type: MutationType.SET,
+    key: { key, keyKind: KeyKind.PLAIN },
+    value,
+    expireIn,
+    ifChanged: undefined,
+  };
+}
+
 /** Refuses keys that are none. @throws KvTypeError KV_INVALID_KEY. */
 export function checkDraftKeys(checks: readonly DraftCheck[], mutations: readonly DraftMutation[]): void {
   for (const { key } of checks) keyOf(key);

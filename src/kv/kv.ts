@@ -22,7 +22,9 @@ import {
   type DraftCheck,
   type DraftMutation,
   draftDelete,
+  draftImport,
   draftSet,
+  type ImportedEntry,
   type KvSetOptions,
   settleDrafts,
 } from "./commit-builder.js";
@@ -300,6 +302,15 @@ export class Kv {
   [Symbol.asyncDispose](): Promise<void> {
     this.#isGivenUp = true;
     return this.#closeOnce();
+  }
+
+  /** Writes entries from elsewhere in one commit, and returns their count. @internal */
+  async importEntries(entries: readonly ImportedEntry[]): Promise<number> {
+    await this.#commit(
+      [],
+      entries.map((entry) => draftImport(entry, this.#context.clock)),
+    );
+    return entries.length;
   }
 
   /** What the store's own end does: the user may still close. @internal */
