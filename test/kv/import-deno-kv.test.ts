@@ -1,6 +1,8 @@
 /** Reading a store that the real Deno 2.9.6 wrote (write-deno-store.js). */
+import { execFile } from "node:child_process";
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { importDenoKv, type KvKey, KvU64 } from "../../src/index.js";
 import { PACKAGE_ROOT } from "../docs/source-root.js";
@@ -87,4 +89,20 @@ test.each<[string, (path: string) => void]>([
   prepare(path);
   await expect(importDenoKv(path, kv)).rejects.toMatchObject({ code: "KV_NOT_A_DENO_STORE" });
   expect(await everything(kv)).toEqual([]);
+});
+
+test("without anything that reads SQLite, the error says what to install", async () => {
+  const path = denoStore();
+  const hide = `export async function resolve(name, context, next) {
+    if (name !== "libsql" && name !== "node:sqlite") return next(name, context);
+    throw Object.assign(new Error("hidden"), { code: "ERR_MODULE_NOT_FOUND" });
+  }`;
+  const program = `
+    import { register } from "node:module";
+    register("data:text/javascript," + encodeURIComponent(${JSON.stringify(hide)}));
+    const { openSqlite } = await import(${JSON.stringify(new URL("../../src/kv/sqlite-file.js", import.meta.url).href)});
+    await openSqlite(${JSON.stringify(path)}).catch(({ code, message }) => console.log(code, message));
+  `;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", program]);
+  expect(stdout).toMatch(/^KV_SQLITE_MISSING .*npm install libsql/);
 });
