@@ -6,6 +6,7 @@
  * threads. Closing ends the watches, waits for what was sent, stops the shards, and gives the directory back. Each step that fails
  * undoes those before it.
  */
+import { debuglog } from "node:util";
 import { type KvClock, ManualClock } from "../clock.js";
 import {
   CHANGE_RING_BYTES,
@@ -19,14 +20,16 @@ import { Control, ShardState } from "../ring/control.js";
 import { createRoundMemory } from "../ring/round-ring.js";
 import type { LogBounds } from "../shard/log-trimmer.js";
 import { type ManifestWish, shardDirectory } from "../store/manifest.js";
-import type { Durability } from "../store/shard-store.js";
+import type { Durability, ShardStore } from "../store/shard-store.js";
 import { Caller, handleOf, openStores, type SharedStore } from "./caller.js";
 import { guardExit, unguardExit } from "./exit-guard.js";
 import { Home } from "./home.js";
-import { recover } from "./recovery.js";
+import { type Recovery, recover } from "./recovery.js";
 import { createCallerRings } from "./shard-client.js";
 import { ShardThreads, type ShardThreadsOptions } from "./shard-threads.js";
 import { Sharing } from "./sharing.js";
+
+const debug = debuglog("belfry:router");
 
 /** The opening thread's number among the callers. */
 const FIRST_CALLER = 0;
@@ -56,24 +59,44 @@ export class Engine {
   /** Opens the store in `path`, or (`null`) a private one that vanishes when it is closed. */
   static async open(path: string | null, options: EngineOptions): Promise<Engine> {
     const home = await Home.take(path, options);
-    let engine: Engine | null = null;
+    let engine: Engine;
     try {
-      engine = new Engine(home, options);
+      engine = await Engine.#openIn(home, options);
+    } catch (error) {
+      home.leave();
+      throw error;
+    }
+    try {
       await engine.#threads.start();
+      debug("opened %s: %d shards, %s", home.path, home.manifest.shards, options.durability);
       return engine;
     } catch (error) {
-      if (engine !== null) await engine.#dismantle();
-      else home.leave();
+      await engine.#dismantle();
       throw error;
     }
   }
 
-  private constructor(home: Home, options: EngineOptions) {
+  static async #openIn(home: Home, options: EngineOptions): Promise<Engine> {
+    const directories = perShard(home.manifest.shards, (shard) => shardDirectory(home.path, shard));
+    const stores = openStores(directories, options.durability);
+    try {
+      return new Engine(home, directories, stores, recover(stores), options);
+    } catch (error) {
+      // Open stores without the lock would be another process's trouble.
+      await Promise.all(stores.map((store) => store.close()));
+      throw error;
+    }
+  }
+
+  private constructor(
+    home: Home,
+    directories: readonly string[],
+    stores: readonly ShardStore[],
+    recovery: Recovery,
+    options: EngineOptions,
+  ) {
     const { shards } = home.manifest;
     this.#home = home;
-    const directories = perShard(shards, (shard) => shardDirectory(home.path, shard));
-    const stores = openStores(directories, options.durability);
-    const recovery = recover(stores);
     const store: SharedStore = {
       manifest: home.manifest,
       directories,
@@ -177,6 +200,7 @@ export class Engine {
     await this.caller.close();
     unguardExit(this);
     this.#home.leave();
+    debug("closed %s", this.#home.path);
   }
 
   #watch(): void {

@@ -12,6 +12,7 @@
  *    wait for it are told.
  */
 import { fileURLToPath } from "node:url";
+import { debuglog } from "node:util";
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { KvShardFailedError } from "../errors.js";
@@ -21,6 +22,8 @@ import { type Control, ShardState } from "../ring/control.js";
 import type { RoundRing } from "../ring/round-ring.js";
 import { SequencingLock, shardHolder } from "../ring/sequencing-lock.js";
 import type { CallerLink, ShardBoot } from "../shard/boot.js";
+
+const debug = debuglog("belfry:router");
 
 const SHARD_THREAD = fileURLToPath(new URL("../../workers/shard-thread.js", import.meta.url));
 
@@ -133,6 +136,7 @@ class ShardThread {
     const { control, rounds, onDeath } = this.#options;
     const { shard } = this.#plan;
     const wasRunning = this.#state === "running";
+    if (this.#state !== "stopped") debug("the thread of shard %d died while it was %s", shard, this.#state);
     control.setState(shard, ShardState.down);
     // It was asked to stop and died on the way: whoever waits for that has to know.
     if (this.#state === "stopped") return;
@@ -175,6 +179,7 @@ class ShardThread {
     control.clearInFlight(shard);
     control.ringWatchers();
     const text = `its thread died ${this.#deathsMs.length} times in ${SHARD_RESTART_WINDOW_MS} ms, last of: ${reason}`;
+    debug("shard %d is given up: %s", shard, text);
     onFailure(new KvShardFailedError(shard, text, { cause: this.#lastError }), roundsGoOn);
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Owns the start of a shard's thread: opens its store, applies a redo, puts the parts together, and lets the loop run.
  */
+import { debuglog } from "node:util";
 import { clockFrom } from "../clock.js";
 import { Control, ShardState } from "../ring/control.js";
 import { RoundRing } from "../ring/round-ring.js";
@@ -16,6 +17,8 @@ import { ShardWriter } from "./shard-writer.js";
 import { Siblings } from "./siblings.js";
 import { SingleCommits } from "./single-commits.js";
 import { Sweeper } from "./sweeper.js";
+
+const debug = debuglog("belfry:shard");
 
 /**
  * Starts the shard on this thread. Returns when it is ready; from then on its loop has the thread, until the engine stops. An error
@@ -62,7 +65,10 @@ function assemble(
   const ring = new RoundRing(control, boot.rounds, shardHolder(boot.shard));
   const rounds = new RoundMember(writer, ring, links, siblings, boot.partitionDepth);
   const singles = new SingleCommits(links, writer, boot.shards, boot.partitionDepth);
-  if (boot.redo !== null) rounds.redo(decodeRedo(boot.redo));
+  if (boot.redo !== null) {
+    debug("shard %d was behind the last round, and does its part now", boot.shard);
+    rounds.redo(decodeRedo(boot.redo));
+  }
   links.abandonTaken();
   return new ShardLoop(writer, links, rounds, singles, new Sweeper(writer), boot.flushIntervalMs);
 }

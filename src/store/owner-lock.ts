@@ -16,7 +16,10 @@
 import { closeSync, openSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { debuglog } from "node:util";
 import { KvLockedError } from "../errors.js";
+
+const debug = debuglog("belfry:store");
 
 const LOCK_NAME = /^lock-(\d+)-(\d+)$/;
 /** Two that stepped back for each other try again this often. */
@@ -71,6 +74,7 @@ function findRival(path: string, own: string): number | null {
     if (match === null || join(path, name) === own) continue;
     const pid = Number(match[1]);
     if (isAlive(pid, Number(match[2]))) return pid;
+    debug("took over the lock of process %d, which has ended: %s", pid, path);
     rmSync(join(path, name), { force: true });
   }
   return null;

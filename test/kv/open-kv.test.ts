@@ -1,8 +1,10 @@
 /** `openKv`: paths, options, one engine shared by all who open a path in a process, and private stores. */
-import { existsSync, mkdirSync, readdirSync, symlinkSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readlinkSync, realpathSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { type KvOpenOptions, ManualClock, openKv } from "../../src/index.js";
+import { shardDirectory } from "../../src/store/manifest.js";
+import { ShardStore } from "../../src/store/shard-store.js";
 import { everything, keyOnEachShard, tempKv, tempPath } from "./temp-store.js";
 
 describe("private stores", () => {
@@ -175,3 +177,24 @@ test("31 shards, the most there are, work together", async () => {
   expect((await operation.commit()).ok).toBe(true);
   expect((await kv.getMany(keys)).map(({ value }) => value)).toEqual(keys.map((_, shard) => shard));
 });
+
+test.runIf(process.platform === "linux")(
+  "an opening that fails half-way leaves no file of the store open",
+  async () => {
+    const place = tempPath();
+    await (await openKv(place, { shards: 2 })).close();
+    const path = realpathSync(place);
+    const store = ShardStore.open(shardDirectory(path, 1), "sync");
+    store.transaction(() => store.putRound(1, Uint8Array.of(1, 2, 3)));
+    await store.close();
+    await expect(openKv(path)).rejects.toMatchObject({ code: "KV_CORRUPT" });
+    const openFiles = readdirSync("/proc/self/fd").map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`);
+      } catch {
+        return "closed meanwhile";
+      }
+    });
+    expect(openFiles.filter((file) => file.startsWith(path))).toEqual([]);
+  },
+);
