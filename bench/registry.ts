@@ -7,6 +7,7 @@ import { changeRing } from "./workloads/change-ring.js";
 import { commit } from "./workloads/commit.js";
 import { frameRing } from "./workloads/frame-ring.js";
 import { keyCodec } from "./workloads/key-codec.js";
+import { queue } from "./workloads/queue.js";
 import { read } from "./workloads/read.js";
 import { valueCodec } from "./workloads/value-codec.js";
 import { watchLatency } from "./workloads/watch-latency.js";
@@ -20,4 +21,5 @@ export const WORKLOADS: readonly Workload[] = [
   commit,
   read,
   watchLatency,
+  queue,
 ];

@@ -18,6 +18,14 @@ export { KvSnapshot } from "./kv/kv-snapshot.js";
 export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";
 export { type KvOpenOptions, openKv } from "./kv/open-kv.js";
 export { attachKv, type KvHandle } from "./kv/share.js";
+export {
+  type DeadLetter,
+  type DeadLetterListOptions,
+  type DeadLetterPurgeOptions,
+  DeadLetters,
+} from "./queue/dead-letters.js";
+export type { KvEnqueueOptions, KvListenOptions } from "./queue/enqueue-options.js";
+export type { QueueShardStats, QueueStats, QueueTally } from "./queue/queue-stats.js";
 export type { History } from "./router/caller.js";
 export type { ShardStats } from "./router/stats.js";
 export type { Durability } from "./store/shard-store.js";

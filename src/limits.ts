@@ -46,11 +46,13 @@ export const GET_MANY_KEYS_MAX = 10_000;
 export interface KvLimits {
   /** Serialized bytes of a value; those of a `Uint8Array` are its own. Default: 16 MiB, at most 64 MiB. Deno KV: 64 KiB. */
   readonly valueBytesMax: number;
+  /** Serialized bytes of a message of the queue. Default: 16 MiB, at most 64 MiB. Deno KV: 64 KiB. */
+  readonly messageBytesMax: number;
   /** Checks in a commit. Default, and at most: 1000. Deno KV: 100. */
   readonly checksMax: number;
-  /** Mutations in a commit. Default, and at most: 10,000. Deno KV: 1000. */
+  /** Mutations and messages in a commit. Default, and at most: 10,000. Deno KV: 1000. */
   readonly mutationsMax: number;
-  /** Bytes of a commit: all keys, and all values with their keys once more. Default, and at most: 64 MiB. Deno KV: 800 KiB. */
+  /** Bytes of a commit: all keys, all values with their keys once more, and all messages. Default, and at most: 64 MiB. Deno KV: 800 KiB. */
   readonly commitBytesMax: number;
   /** Bytes of the keys in a commit that get a value. Default, and at most: 64 MiB. Deno KV: 80 KiB. */
   readonly commitKeyBytesMax: number;
@@ -175,3 +177,44 @@ export const WATCHER_BUFFER_COUNT_MAX = 10_000;
 
 /** Bytes of log that one catch-up slice reads before live watchers get their turn. */
 export const CATCH_UP_SLICE_BYTES_MAX = 1 * MIB;
+
+/** Longest delay of a message, in milliseconds: 30 days, as in Deno KV. */
+export const QUEUE_DELAY_MS_MAX = 2_592_000_000;
+
+/** Intervals of one backoff schedule, and the longest of them in milliseconds: as in Deno KV. */
+export const QUEUE_BACKOFF_INTERVALS_MAX = 5;
+export const QUEUE_BACKOFF_MS_MAX = 3_600_000;
+
+/** Keys that one message may be written under when it can't be delivered: they are one commit. */
+export const QUEUE_UNDELIVERED_KEYS_MAX = 1000;
+
+/** Handlers that one listener runs at a time, unless `concurrency` says otherwise, and the most it may ask for. */
+export const QUEUE_CONCURRENCY_DEFAULT = 100;
+export const QUEUE_CONCURRENCY_MAX = 1000;
+
+/** Messages that one thread handles at a time, all its listeners together: it must be able to name them all in one request. */
+export const QUEUE_HELD_MAX = 10_000;
+
+/** Messages that one request to a shard leases, and that it settles: with them the request fits its ring, and so does the answer. */
+export const QUEUE_TURN_MESSAGES_MAX = 256;
+
+/** Times that a crash may interrupt the handling of one message before it is held to be the cause and becomes a dead letter. */
+export const QUEUE_INTERRUPTIONS_MAX = 10;
+
+/** Bytes of an error's text that a dead letter keeps. */
+export const QUEUE_ERROR_BYTES_MAX = 1024;
+
+/** Messages that a shard's timer moves in one transaction. Bounds the time that it keeps commits waiting. */
+export const QUEUE_MOVES_MAX = 1000;
+
+/** Time between two tries of what a shard has refused for now (a full disk, say), in milliseconds. */
+export const QUEUE_RETRY_MS = 1000;
+
+/** Dead letters of a whole store. Beyond it the oldest go, and are counted. */
+export const DEAD_LETTERS_MAX = 100_000;
+
+/** Bytes of the dead letters of a whole store. Beyond it the oldest go, and are counted. */
+export const DEAD_LETTERS_BYTES_MAX = 256 * MIB;
+
+/** Dead letters of one shard that a listing reads at once. */
+export const DEAD_LETTERS_PAGE_MAX = 100;

@@ -1,10 +1,11 @@
 /**
  * Owns the bytes of one atomic commit on its way from a caller to the shards. Little-endian, unaligned.
  *
- *     frame    := total (u32, whole frame) checkCount (u16) mutationCount (u16) check* mutation*
+ *     frame    := total (u32, whole frame) checkCount (u16) mutationCount (u16) check* mutation* queue?
  *     check    := shard (u8) hasVersionstamp (u8: 0, 1) keyLength (u16) key versionstamp (10 bytes, only if it has one)
  *     mutation := type (u8) encoding (u8) shard (u8) flags (u8: keyKind, 2 ifChanged) keyLength (u16) valueLength (u32) expiresAtMs (f64)
  *                 key value
+ *     queue    := what it does to the queue of one shard (queue-frame.ts), if anything
  *     delete ["a"] on shard 2   is   1d 00 00 00 | 00 00 | 01 00 | 02 00 02 00 03 00 00000000 0000000000000000 02 61 00
  *
  * Pure functions for any thread. Invariants:
@@ -15,7 +16,9 @@
  */
 import { KvCorruptError } from "../errors.js";
 import { CHECKS_MAX, MUTATIONS_MAX, SHARDS_MAX } from "../limits.js";
+import { ByteReader } from "./byte-reader.js";
 import { getF64, getU16, getU32, putBytes, putF64, putU16, putU32 } from "./little-endian.js";
+import { type QueueFields, queueFieldsBytes, readQueueFields, writeQueueFields } from "./queue-frame.js";
 import { readCounter, readOrder, VERSIONSTAMP_BYTES, writeVersionstamp } from "./versionstamp.js";
 
 /** What a mutation does. KV Connect's numbers. */
@@ -51,6 +54,8 @@ export type MutationFields = {
 export type CommitFields = {
   readonly checks: readonly CheckFields[];
   readonly mutations: readonly MutationFields[];
+  /** Messages that are stored with the commit, or die with it. */
+  readonly queue?: QueueFields;
 };
 
 const FLAG_IF_CHANGED = 2;
@@ -70,7 +75,7 @@ export function commitFrameBytes(fields: CommitFields): number {
   for (const mutation of fields.mutations) {
     bytes += MUTATION_HEADER_BYTES + mutation.key.length + mutation.value.length;
   }
-  return bytes;
+  return fields.queue === undefined ? bytes : bytes + queueFieldsBytes(fields.queue);
 }
 
 /**
@@ -85,6 +90,7 @@ export function writeCommitFrame(target: Uint8Array, offset: number, fields: Com
   let end = offset + HEADER_BYTES;
   for (let index = 0; index < checks.length; index++) end = writeCheck(target, end, checks[index]!);
   for (let index = 0; index < mutations.length; index++) end = writeMutation(target, end, mutations[index]!);
+  if (fields.queue !== undefined) end = writeQueueFields(target, end, fields.queue);
   putU32(target, offset, end - offset);
   return end;
 }
@@ -106,13 +112,15 @@ export function readCommitFrame(bytes: Uint8Array, offset: number, end: number):
   if (checkCount > CHECKS_MAX || mutationCount > MUTATIONS_MAX) {
     throw malformed(`${checkCount} checks and ${mutationCount} mutations`);
   }
-  const reader = new FrameReader(bytes, offset + HEADER_BYTES, end);
+  const reader = new ByteReader("commit frame", bytes, offset + HEADER_BYTES, end);
   const checks: CheckFields[] = [];
   for (let index = 0; index < checkCount; index++) checks.push(readCheck(reader));
   const mutations: MutationFields[] = [];
   for (let index = 0; index < mutationCount; index++) mutations.push(readMutation(reader));
+  if (reader.isAtEnd) return { checks, mutations };
+  const queue = readQueueFields(reader);
   reader.finish();
-  return { checks, mutations };
+  return { checks, mutations, queue };
 }
 
 function writeCheck(target: Uint8Array, offset: number, check: CheckFields): number {
@@ -138,7 +146,7 @@ function writeMutation(target: Uint8Array, offset: number, mutation: MutationFie
   return putBytes(target, putBytes(target, offset + MUTATION_HEADER_BYTES, key), value);
 }
 
-function readCheck(reader: FrameReader): CheckFields {
+function readCheck(reader: ByteReader): CheckFields {
   const { bytes } = reader;
   const start = reader.take(CHECK_HEADER_BYTES);
   const shard = bytes[start]!;
@@ -150,7 +158,7 @@ function readCheck(reader: FrameReader): CheckFields {
   return { shard, key, versionstamp: { counter: readCounter(bytes, stamp), order: readOrder(bytes, stamp) } };
 }
 
-function readMutation(reader: FrameReader): MutationFields {
+function readMutation(reader: ByteReader): MutationFields {
   const { bytes } = reader;
   const start = reader.take(MUTATION_HEADER_BYTES);
   const type = bytes[start]!;
@@ -175,36 +183,6 @@ function readMutation(reader: FrameReader): MutationFields {
     expiresAtMs: getF64(bytes, start + 10),
   };
   return flags === keyKind ? mutation : { ...mutation, ifChanged: true };
-}
-
-/** A position in a frame that never passes its end. Lives for one `readCommitFrame`. */
-class FrameReader {
-  readonly bytes: Uint8Array;
-  readonly #end: number;
-  #offset: number;
-
-  constructor(bytes: Uint8Array, offset: number, end: number) {
-    this.bytes = bytes;
-    this.#offset = offset;
-    this.#end = end;
-  }
-
-  /** Steps over `length` bytes and returns where they begin. */
-  take(length: number): number {
-    const start = this.#offset;
-    if (length > this.#end - start) throw malformed(`${length} bytes at byte ${start} pass its end`);
-    this.#offset = start + length;
-    return start;
-  }
-
-  /** The next `length` bytes, borrowed, as a plain Uint8Array even where the bytes are a Buffer. */
-  takeBytes(length: number): Uint8Array {
-    return new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + this.take(length), length);
-  }
-
-  finish(): void {
-    if (this.#offset !== this.#end) throw malformed(`${this.#end - this.#offset} bytes are left over`);
-  }
 }
 
 function malformed(found: string): KvCorruptError {

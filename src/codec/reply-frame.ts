@@ -6,16 +6,28 @@
  *   refused:   u16 count, then for each failed check: u16 index, u8 1 if there is an entry, its versionstamp (10 bytes)
  *   misuse, storage: the message in UTF-8
  *   unknown:   nothing
+ *   queue:     u16 messages that the command was about and that were there, then for each leased message: its id (12 bytes), u8 times
+ *              that its handler has failed, u8 times that its handling was interrupted
  */
+import { MESSAGE_ID_BYTES } from "./queue-message.js";
 import { VERSIONSTAMP_BYTES } from "./versionstamp.js";
 
-export const ReplyStatus = { committed: 1, refused: 2, misuse: 3, storage: 4, unknown: 5 } as const;
+export const ReplyStatus = { committed: 1, refused: 2, misuse: 3, storage: 4, unknown: 5, queue: 6 } as const;
 export type ReplyStatus = (typeof ReplyStatus)[keyof typeof ReplyStatus];
 
 /** A check that did not hold. `actual` is the entry's versionstamp, 10 bytes; `null` where there is none. */
 export interface FailedCheckFields {
   readonly index: number;
   readonly actual: Uint8Array | null;
+}
+
+/** A message that the caller has the lease of now. */
+export interface LeaseFields {
+  readonly id: Uint8Array;
+  /** Times that a handler of it has thrown. */
+  readonly failures: number;
+  /** Times that nobody knows how its handling ended. */
+  readonly interruptions: number;
 }
 
 export type Reply =
@@ -26,16 +38,27 @@ export type Reply =
     }
   | { readonly status: typeof ReplyStatus.refused; readonly failedChecks: readonly FailedCheckFields[] }
   | { readonly status: typeof ReplyStatus.misuse | typeof ReplyStatus.storage; readonly message: string }
+  | {
+      readonly status: typeof ReplyStatus.queue;
+      readonly count: number;
+      readonly leases: readonly LeaseFields[];
+    }
   | { readonly status: typeof ReplyStatus.unknown };
 
 const HEADER_BYTES = 5;
 const FAILED_CHECK_BYTES = 3 + VERSIONSTAMP_BYTES;
+const LEASE_BYTES = MESSAGE_ID_BYTES + 2;
 /** Longer messages are cut, so that the room for a reply is known before the question is asked. */
 const MESSAGE_BYTES_MAX = 240;
 
 /** The most bytes that the answer to a commit with `checks` checks may take. */
 export function replyBytesMax(checks: number): number {
   return HEADER_BYTES + Math.max(MESSAGE_BYTES_MAX, 2 + checks * FAILED_CHECK_BYTES);
+}
+
+/** The most bytes that the answer to a queue command which leases up to `want` messages may take. */
+export function queueReplyBytesMax(want: number): number {
+  return HEADER_BYTES + Math.max(MESSAGE_BYTES_MAX, 2 + want * LEASE_BYTES);
 }
 
 export function encodeReply(requestId: number, reply: Reply): Uint8Array {
@@ -58,7 +81,30 @@ function encodeBody(reply: Reply): Uint8Array {
       return Buffer.from(reply.message).subarray(0, MESSAGE_BYTES_MAX);
     case ReplyStatus.unknown:
       return new Uint8Array(0);
+    case ReplyStatus.queue:
+      return encodeLeases(reply.count, reply.leases);
   }
+}
+
+function encodeLeases(count: number, leases: readonly LeaseFields[]): Uint8Array {
+  const bytes = new Uint8Array(2 + leases.length * LEASE_BYTES);
+  new DataView(bytes.buffer).setUint16(0, count, true);
+  leases.forEach(({ id, failures, interruptions }, position) => {
+    const offset = 2 + position * LEASE_BYTES;
+    bytes.set(id, offset);
+    bytes[offset + MESSAGE_ID_BYTES] = failures;
+    bytes[offset + MESSAGE_ID_BYTES + 1] = interruptions;
+  });
+  return bytes;
+}
+
+function decodeLeases(body: Uint8Array): LeaseFields[] {
+  return Array.from({ length: Math.floor((body.length - 2) / LEASE_BYTES) }, (_, position) => {
+    const offset = 2 + position * LEASE_BYTES;
+    const failures = body[offset + MESSAGE_ID_BYTES]!;
+    const interruptions = body[offset + MESSAGE_ID_BYTES + 1]!;
+    return { id: body.slice(offset, offset + MESSAGE_ID_BYTES), failures, interruptions };
+  });
 }
 
 function encodeFailedChecks(failedChecks: readonly FailedCheckFields[]): Uint8Array {
@@ -100,6 +146,8 @@ export function decodeReply(bytes: Uint8Array, offset: number, end: number): Rep
       return { status, message: new TextDecoder().decode(body) };
     case ReplyStatus.unknown:
       return { status };
+    case ReplyStatus.queue:
+      return { status, count: body[0]! | (body[1]! << 8), leases: decodeLeases(body) };
   }
 }
 

@@ -4,8 +4,9 @@
  *   u32 request id · u8 kind · 3 bytes 0 · body
  *   commit: the commit frame (commit-frame.ts)
  *   parcel: nothing; the commit frame is too large for a ring and travels as a parcel of the same request id
+ *   queue:  what is asked of the shard's queue (queue-command.ts)
  */
-export const RequestKind = { commit: 1, parcel: 2 } as const;
+export const RequestKind = { commit: 1, parcel: 2, queue: 3 } as const;
 export type RequestKind = (typeof RequestKind)[keyof typeof RequestKind];
 
 export const REQUEST_HEADER_BYTES = 8;

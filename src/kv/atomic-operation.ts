@@ -5,6 +5,7 @@ import type { InspectOptions } from "node:util";
 import type { KvKey } from "../codec/key.js";
 import { KvU64 } from "../codec/kv-u64.js";
 import { KvTypeError } from "../errors.js";
+import type { KvEnqueueOptions } from "../queue/enqueue-options.js";
 import {
   type DraftCheck,
   type DraftMutation,
@@ -19,12 +20,14 @@ import {
 } from "./commit-builder.js";
 import type { KvCommitError, KvCommitResult } from "./commit-result.js";
 import type { KvSetKey } from "./commit-versionstamp.js";
+import { type DraftMessage, draftEnqueue } from "./enqueue-builder.js";
 import { OperationListing } from "./operation-listing.js";
 
 /** Makes the commit. */
 export type CommitAtomic = (
   checks: readonly DraftCheck[],
   mutations: readonly DraftMutation[],
+  messages: readonly DraftMessage[],
 ) => Promise<KvCommitResult | KvCommitError>;
 
 /**
@@ -44,6 +47,7 @@ export class AtomicOperation {
   readonly #commit: CommitAtomic;
   readonly #checks: DraftCheck[] = [];
   readonly #mutations: DraftMutation[] = [];
+  readonly #messages: DraftMessage[] = [];
   readonly #listing = new OperationListing();
 
   /** Made by `kv.atomic()`. */
@@ -100,6 +104,17 @@ export class AtomicOperation {
   }
 
   /**
+   * Adds a message to the queue, as {@link Kv.enqueue} does: it is there if the commit is made, and not otherwise. It is kept in the shard
+   * of the commit's first key. The value is taken as it is at this moment.
+   */
+  enqueue(value: unknown, options?: KvEnqueueOptions): this {
+    this.#messages.push(draftEnqueue(value, options));
+    if (options === undefined) this.#listing.add("enqueue", value);
+    else this.#listing.add("enqueue", value, options);
+    return this;
+  }
+
+  /**
    * Makes the commit.
    *
    * *Durability*: as the store was opened. When it rejects, nothing has changed, except with KvUnknownOutcomeError and
@@ -111,7 +126,7 @@ export class AtomicOperation {
    * KvOverloadedError.
    */
   async commit(): Promise<KvCommitResult | KvCommitError> {
-    return this.#commit(this.#checks, this.#mutations);
+    return this.#commit(this.#checks, this.#mutations, this.#messages);
   }
 
   // biome-ignore lint/suspicious/noThenProperty: as in Deno KV, awaiting an operation that was not committed is an error that says so.

@@ -63,7 +63,7 @@ export interface CommitContext {
 }
 
 /** A key as it was at the call, or what is wrong with it, which is told at the commit. */
-type DraftKey = EncodedSetKey | KvTypeError;
+export type DraftKey = EncodedSetKey | KvTypeError;
 
 /** A check as it was at the call. */
 export interface DraftCheck {
@@ -81,6 +81,25 @@ export interface DraftMutation {
   readonly ifChanged: boolean | undefined;
 }
 
+/** A message as it was at the call. */
+export interface DraftMessage {
+  readonly value: EncodedValue | Promise<EncodedValue>;
+  /** Milliseconds from the commit until it is due. */
+  readonly delayMs: number;
+  readonly backoffMs: readonly number[];
+  /** Keys that it is written under when nobody could handle it. */
+  readonly keys: readonly DraftKey[];
+}
+
+/** All that a commit is made of, as it was at the calls. */
+export interface CommitDrafts {
+  readonly checks: readonly DraftCheck[];
+  readonly mutations: readonly DraftMutation[];
+  readonly messages: readonly DraftMessage[];
+}
+
+/** What an interval of a backoff schedule counts as, in Deno. */
+const BACKOFF_INTERVAL_BYTES = 4;
 const NO_VALUE = { encoding: 0, bytes: new Uint8Array(0) } as const;
 const MUTATION_TYPES = {
   set: MutationType.SET,
@@ -152,39 +171,49 @@ export function draftImport({ key, value, expiresAtMs }: ImportedEntry, clock: K
 }
 
 /** Refuses keys that are none. @throws KvTypeError KV_INVALID_KEY. */
-export function checkDraftKeys(checks: readonly DraftCheck[], mutations: readonly DraftMutation[]): void {
+export function checkDraftKeys({ checks, mutations, messages }: CommitDrafts): void {
   for (const { key } of checks) keyOf(key);
   for (const { key } of mutations) keyOf(key);
+  for (const { keys } of messages) keys.forEach(keyOf);
 }
 
-/** The mutations with all values read; the same array when there is nothing to wait for. */
-export function settleDrafts(
-  mutations: readonly DraftMutation[],
-): readonly DraftMutation[] | Promise<readonly DraftMutation[]> {
-  if (!mutations.some(({ value }) => value instanceof Promise)) return mutations;
-  return Promise.all(mutations.map(async (mutation) => ({ ...mutation, value: await mutation.value })));
+/** The same with all values read; the same object when there is nothing to wait for. */
+export function settleDrafts(drafts: CommitDrafts): CommitDrafts | Promise<CommitDrafts> {
+  const { mutations, messages } = drafts;
+  const isPending = ({ value }: { readonly value: unknown }) => value instanceof Promise;
+  return mutations.some(isPending) || messages.some(isPending) ? settle(drafts) : drafts;
+}
+
+async function settle({ checks, mutations, messages }: CommitDrafts): Promise<CommitDrafts> {
+  return {
+    checks,
+    mutations: await Promise.all(
+      mutations.map(async (mutation) => ({ ...mutation, value: await mutation.value })),
+    ),
+    messages: await Promise.all(
+      messages.map(async (message) => ({ ...message, value: await message.value })),
+    ),
+  };
 }
 
 /**
- * The commit's fields. All values have been read.
+ * The commit's fields, but for its messages, which are only checked. All values have been read.
  *
  * @throws KvTypeError in this order: too many checks, too many mutations, a bad check, a bad mutation, a key that is
  * empty or too large, a value, the commit, its keys too large.
  */
-export function buildCommit(
-  checks: readonly DraftCheck[],
-  mutations: readonly DraftMutation[],
-  context: CommitContext,
-): CommitFields {
+export function buildCommit(drafts: CommitDrafts, context: CommitContext): CommitFields {
+  const { checks, mutations, messages } = drafts;
   const { checksMax, mutationsMax } = context.limits;
   if (checks.length > checksMax) throw tooLarge(`Too many checks (max ${checksMax})`);
-  if (mutations.length > mutationsMax) throw tooLarge(`Too many mutations (max ${mutationsMax})`);
+  if (mutations.length + messages.length > mutationsMax)
+    throw tooLarge(`Too many mutations (max ${mutationsMax})`);
   const fields = {
     checks: checks.map((check) => buildCheck(check, context)),
     mutations: mutations.map((mutation) => buildMutation(mutation, context)),
   };
   checkKeys(fields);
-  checkSizes(fields, context.limits);
+  checkSizes(fields, messages, context.limits);
   return fields;
 }
 
@@ -219,8 +248,12 @@ function checkKeys({ checks, mutations }: CommitFields): void {
   }
 }
 
-function checkSizes({ checks, mutations }: CommitFields, limits: KvLimits): void {
-  const { valueBytesMax, commitBytesMax, commitKeyBytesMax } = limits;
+function checkSizes(
+  { checks, mutations }: CommitFields,
+  messages: readonly DraftMessage[],
+  limits: KvLimits,
+): void {
+  const { valueBytesMax, messageBytesMax, commitBytesMax, commitKeyBytesMax } = limits;
   let bytes = 0;
   let keyBytes = 0;
   for (const { key } of checks) bytes += key.length;
@@ -230,6 +263,11 @@ function checkSizes({ checks, mutations }: CommitFields, limits: KvLimits): void
     if (type === MutationType.DELETE) continue;
     keyBytes += key.length;
     bytes += key.length + value.length;
+  }
+  for (const message of messages) {
+    const { length } = (message.value as EncodedValue).bytes;
+    if (length > messageBytesMax) throw tooLarge(`enqueue payload too large (max ${messageBytesMax} bytes)`);
+    bytes += length + BACKOFF_INTERVAL_BYTES * message.backoffMs.length;
   }
   if (bytes > commitBytesMax) throw tooLarge(`Total mutation size too large (max ${commitBytesMax} bytes)`);
   if (keyBytes > commitKeyBytesMax)
@@ -250,7 +288,8 @@ function encodeSetKeyPlain(key: KvKey): EncodedSetKey {
   return { key: encodeKey(key), keyKind: KeyKind.PLAIN };
 }
 
-function draftKey(encode: () => EncodedSetKey): DraftKey {
+/** A key, or what is wrong with it. */
+export function draftKey(encode: () => EncodedSetKey): DraftKey {
   try {
     return encode();
   } catch (error) {
@@ -259,7 +298,8 @@ function draftKey(encode: () => EncodedSetKey): DraftKey {
   }
 }
 
-function keyOf(key: DraftKey): EncodedSetKey {
+/** The key of a draft, or its refusal. */
+export function keyOf(key: DraftKey): EncodedSetKey {
   if (key instanceof KvTypeError) throw key;
   return key;
 }

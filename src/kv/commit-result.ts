@@ -6,7 +6,7 @@ import type { CommitFields } from "../codec/commit-frame.js";
 import { decodeKey, type KvKey } from "../codec/key.js";
 import { type FailedCheckFields, type Reply, ReplyStatus } from "../codec/reply-frame.js";
 import { formatVersionstamp, readVersionstamp } from "../codec/versionstamp.js";
-import { KvStorageError, KvTypeError, KvUnknownOutcomeError } from "../errors.js";
+import { KvError, KvStorageError, KvTypeError, KvUnknownOutcomeError } from "../errors.js";
 
 /** The commit was made. */
 export interface KvCommitResult {
@@ -49,8 +49,15 @@ export function commitResult(reply: Reply, fields: CommitFields): KvCommitResult
     case ReplyStatus.storage:
       throw new KvStorageError(reply.message);
     case ReplyStatus.unknown:
-      throw new KvUnknownOutcomeError(fields.mutations[0]?.shard ?? fields.checks[0]?.shard ?? 0);
+      throw new KvUnknownOutcomeError(shardOf(fields));
+    case ReplyStatus.queue:
+      throw new KvError("KV_CORRUPT", "a commit got the answer of a queue's command");
   }
+}
+
+/** A shard that took part. */
+function shardOf({ mutations, checks, queue }: CommitFields): number {
+  return mutations[0]?.shard ?? checks[0]?.shard ?? queue?.shard ?? 0;
 }
 
 function committed(

@@ -23,6 +23,7 @@ export type { KvLimits };
 
 const DEFAULTS: KvLimits = {
   valueBytesMax: VALUE_BYTES_MAX,
+  messageBytesMax: VALUE_BYTES_MAX,
   checksMax: CHECKS_MAX,
   mutationsMax: MUTATIONS_MAX,
   commitBytesMax: COMMIT_BYTES_MAX,
@@ -33,6 +34,7 @@ const DEFAULTS: KvLimits = {
 
 const DENO: KvLimits = {
   valueBytesMax: DENO_VALUE_BYTES_MAX,
+  messageBytesMax: DENO_VALUE_BYTES_MAX,
   checksMax: DENO_CHECKS_MAX,
   mutationsMax: DENO_MUTATIONS_MAX,
   commitBytesMax: DENO_COMMIT_BYTES_MAX,
@@ -42,7 +44,11 @@ const DENO: KvLimits = {
 };
 
 /** What the engine takes: frames and buffers are made for these. */
-const CEILINGS: KvLimits = { ...DEFAULTS, valueBytesMax: VALUE_BYTES_CEILING };
+const CEILINGS: KvLimits = {
+  ...DEFAULTS,
+  valueBytesMax: VALUE_BYTES_CEILING,
+  messageBytesMax: VALUE_BYTES_CEILING,
+};
 
 /**
  * All limits, from what was asked for.

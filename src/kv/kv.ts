@@ -3,10 +3,16 @@
  * one engine; closing one of them does not close the others.
  */
 import type { ReadableStream } from "node:stream/web";
+import type { CommitFields } from "../codec/commit-frame.js";
 import { checkPointKey, checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvClosedError, KvError, KvTypeError } from "../errors.js";
+import { QUEUE_CONCURRENCY_DEFAULT } from "../limits.js";
+import { DeadLetters } from "../queue/dead-letters.js";
+import { checkListenOptions, type KvEnqueueOptions, type KvListenOptions } from "../queue/enqueue-options.js";
+import type { QueueHandler, QueueListener } from "../queue/queue-listener.js";
+import { type QueueStats, queueTallies } from "../queue/queue-stats.js";
 import { Caller, type History } from "../router/caller.js";
 import type { StoreHandle, StoreSettings } from "../router/sharing.js";
 import type { ShardStats } from "../router/stats.js";
@@ -18,8 +24,9 @@ import { AtomicOperation } from "./atomic-operation.js";
 import {
   buildCommit,
   type CommitContext,
+  type CommitDrafts,
   checkDraftKeys,
-  type DraftCheck,
+  type DraftMessage,
   type DraftMutation,
   draftDelete,
   draftImport,
@@ -30,6 +37,7 @@ import {
 } from "./commit-builder.js";
 import { commitResult, type KvCommitError, type KvCommitResult } from "./commit-result.js";
 import { commitVersionstamp, type KvCommitVersionstamp, type KvSetKey } from "./commit-versionstamp.js";
+import { buildMessage, draftEnqueue } from "./enqueue-builder.js";
 import { entryMaybe, listedEntry } from "./entries.js";
 import type { KvLimits } from "./kv-limits.js";
 import { KvSnapshot } from "./kv-snapshot.js";
@@ -88,6 +96,7 @@ export class Kv {
   readonly #context: CommitContext;
   readonly #scope: DispatcherScope;
   readonly #snapshots = new Set<KvSnapshot>();
+  readonly #listeners = new Set<QueueListener>();
   #closing: Promise<void> | null = null;
   /** Whether `close` was called, or the Kv disposed of, by its user. */
   #isGivenUp = false;
@@ -157,12 +166,12 @@ export class Kv {
    * {@link AtomicOperation.commit} throws.
    */
   async set(key: KvSetKey, value: unknown, options?: KvSetOptions): Promise<KvCommitResult> {
-    return (await this.#commit([], [draftSet(key, value, options)])) as KvCommitResult;
+    return (await this.#commit(lone(draftSet(key, value, options)))) as KvCommitResult;
   }
 
   /** Deletes a key. One that is not there is no error. */
   async delete(key: KvKey): Promise<void> {
-    await this.#commit([], [draftDelete(key)]);
+    await this.#commit(lone(draftDelete(key)));
   }
 
   /**
@@ -187,7 +196,71 @@ export class Kv {
 
   /** Begins an atomic commit. */
   atomic(): AtomicOperation {
-    return new AtomicOperation((checks, mutations) => this.#commit(checks, mutations));
+    return new AtomicOperation((checks, mutations, messages) =>
+      this.#commit({ checks, mutations, messages }),
+    );
+  }
+
+  /**
+   * Adds a message to the store's queue, for one of the handlers that {@link Kv.listenQueue} is given, now or after the next opening.
+   *
+   * *Order*: messages of one shard that are due at one time are handed out in the order of their commits. A message that is enqueued alone
+   * goes to the shards in turn; one in a commit with keys to that of the first key. *Durability*: as the store was opened.
+   *
+   * @throws KvTypeError KV_INVALID_VALUE, KV_INVALID_OPTION, KV_INVALID_KEY, KV_LIMIT_EXCEEDED, and what {@link AtomicOperation.commit} throws.
+   */
+  async enqueue(value: unknown, options?: KvEnqueueOptions): Promise<KvCommitResult> {
+    const messages = [draftEnqueue(value, options)];
+    return (await this.#commit({ checks: [], mutations: [], messages })) as KvCommitResult;
+  }
+
+  /**
+   * Handles messages of the queue until this Kv is closed, or the signal is aborted; resolves then. The process stays alive for it.
+   *
+   * A message is gone when its handler has finished. When that throws, or rejects, the message is tried again as its `backoffSchedule` says, and
+   * after that it is written under its `keysIfUndelivered`, and kept in {@link Kv.deadLetters}. While it runs nobody else gets the message, however
+   * long that takes. When the process ends meanwhile the message is delivered again: at least once, and more than once only then.
+   *
+   * *Order*: a listener with `concurrency: 1` handles the messages of a shard one after the other, in order. *Lag*: it is given no more messages than
+   * it handles at a time; the others wait in the store. Several listeners, of whatever threads, share them evenly. *Closing*: it does not wait for
+   * handlers. What they handle is settled if the store is still open on this thread when they end, and is otherwise delivered again.
+   *
+   * @throws KvTypeError KV_INVALID_OPTION; KvClosedError.
+   */
+  async listenQueue<T = unknown>(
+    handler: (value: T) => unknown,
+    options: KvListenOptions = {},
+  ): Promise<void> {
+    if (this.#closing !== null) throw new KvError("KV_CLOSED", "Queue already closed");
+    checkListenOptions(handler, options);
+    const { concurrency = QUEUE_CONCURRENCY_DEFAULT, onError = reportHandlerError, signal } = options;
+    if (signal?.aborted) return;
+    const listener = this.#caller.queue.listen({ handler: handler as QueueHandler, concurrency, onError });
+    const stop = () => listener.stop();
+    this.#listeners.add(listener);
+    signal?.addEventListener("abort", stop, { once: true });
+    await listener.done;
+    signal?.removeEventListener("abort", stop);
+    this.#listeners.delete(listener);
+  }
+
+  /** The messages that could not be delivered. */
+  get deadLetters(): DeadLetters {
+    this.#checkOpen();
+    return new DeadLetters({
+      stores: () => {
+        this.#checkOpen();
+        return this.#caller.stores;
+      },
+      command: (shard, command) => this.#caller.router.command(shard, command, this),
+    });
+  }
+
+  /** How many messages are in which state, per shard and in total. Cheap: it asks no thread. */
+  queueStats(): QueueStats {
+    this.#checkOpen();
+    const { listenerCount: listeners, runningCount: running } = this.#caller.queue;
+    return { ...queueTallies(this.#caller.stores), listeners, running };
   }
 
   /**
@@ -306,10 +379,8 @@ export class Kv {
 
   /** Writes entries from elsewhere in one commit, and returns their count. @internal */
   async importEntries(entries: readonly ImportedEntry[]): Promise<number> {
-    await this.#commit(
-      [],
-      entries.map((entry) => draftImport(entry, this.#context.clock)),
-    );
+    const mutations = entries.map((entry) => draftImport(entry, this.#context.clock));
+    await this.#commit({ checks: [], mutations, messages: [] });
     return entries.length;
   }
 
@@ -325,21 +396,26 @@ export class Kv {
 
   #close(): Promise<void> {
     for (const snapshot of this.#snapshots) snapshot.close();
+    for (const listener of this.#listeners) listener.close();
     this.#scope.close();
     this.#caller.abandon(this);
     return this.#options.release();
   }
 
-  async #commit(
-    checks: readonly DraftCheck[],
-    drafts: readonly DraftMutation[],
-  ): Promise<KvCommitResult | KvCommitError> {
+  async #commit(drafts: CommitDrafts): Promise<KvCommitResult | KvCommitError> {
     const settled = settleDrafts(drafts);
-    const mutations = settled instanceof Promise ? await settled : settled;
-    checkDraftKeys(checks, mutations);
+    const ready = settled instanceof Promise ? await settled : settled;
+    checkDraftKeys(ready);
     this.#checkOpen();
-    const fields = buildCommit(checks, mutations, this.#context);
+    const fields = this.#withMessages(buildCommit(ready, this.#context), ready.messages);
     return commitResult(await this.#caller.router.commit(fields, this), fields);
+  }
+
+  /** The commit with messages, in the shard that is to keep them. */
+  #withMessages(fields: CommitFields, messages: readonly DraftMessage[]): CommitFields {
+    if (messages.length === 0) return fields;
+    const enqueues = messages.map((message) => buildMessage(message, this.#context));
+    return { ...fields, queue: { shard: this.#caller.router.queueShardOf(fields), enqueues, burials: [] } };
   }
 
   #readMany<T>(keys: readonly KvKey[], encoded: readonly EncodedKey[]): Promise<KvEntryMaybe<T>[]> {
@@ -354,4 +430,14 @@ export class Kv {
   #checkOpen(): void {
     if (this.#closing !== null) throw new KvClosedError();
   }
+}
+
+/** A commit of one mutation. */
+function lone(mutation: DraftMutation): CommitDrafts {
+  return { checks: [], mutations: [mutation], messages: [] };
+}
+
+/** As Deno does. */
+function reportHandlerError(error: unknown): void {
+  console.error("Exception in queue handler", error);
 }

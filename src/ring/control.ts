@@ -38,6 +38,7 @@ const CALLERS_WATCHING = STOP + 1;
 const CUT_GATE = STOP + 2;
 const CALLERS_STARVED = STOP + 3;
 const CALLERS_WANTING_PREVIOUS = STOP + 4;
+const CALLERS_LISTENING = STOP + 5;
 
 /** Words of the round line: see `round-ring.ts` for what they mean together. */
 export const ROUND_WORDS = {
@@ -71,6 +72,7 @@ const SHARD_COMMITS = 5;
 const SHARD_ROUND_ENTERED = 6;
 const SHARD_SLEEPING = 7;
 const SHARD_INCARNATION = 8;
+const SHARD_QUEUE_READY = 9;
 const SHARD_DOORBELL = 2 * LINE_WORDS;
 const SHARD_MAIL = 2 * LINE_WORDS + 1;
 /** Longs of a shard's lines. */
@@ -233,6 +235,22 @@ export class Control {
     return Atomics.load(this.words, CALLERS_WANTING_PREVIOUS) !== 0;
   }
 
+  /** Caller, or the opening thread for one that has died: whether it could take messages now. It says so before it looks for some. */
+  setListening(caller: number, listening: boolean): void {
+    if (listening) Atomics.or(this.words, CALLERS_LISTENING, 1 << caller);
+    else Atomics.and(this.words, CALLERS_LISTENING, ~(1 << caller));
+  }
+
+  /** Shard only: the callers that could take messages now, one bit each. */
+  get listening(): number {
+    return Atomics.load(this.words, CALLERS_LISTENING);
+  }
+
+  /** Shard only, after {@link setQueueReady}: rings every caller that could take messages. */
+  ringListeners(): void {
+    this.#ringAll(this.listening);
+  }
+
   /** Caller only: it has multi-shard commits for which the next round has no room; its bell rings when a round has finished. */
   setStarved(caller: number): void {
     Atomics.or(this.words, CALLERS_STARVED, 1 << caller);
@@ -350,6 +368,16 @@ export class Control {
 
   setRoundEntered(shard: number, round: number): void {
     Atomics.store(this.words, this.#shardWord(shard, SHARD_ROUND_ENTERED), round);
+  }
+
+  /** Messages of a shard that are ready to be leased. */
+  queueReady(shard: number): number {
+    return Atomics.load(this.words, this.#shardWord(shard, SHARD_QUEUE_READY));
+  }
+
+  /** Shard only, after the commit that made it so. */
+  setQueueReady(shard: number, count: number): void {
+    Atomics.store(this.words, this.#shardWord(shard, SHARD_QUEUE_READY), Math.min(count, 0x7fff_ffff));
   }
 
   /** How many threads this shard has had. */

@@ -16,10 +16,11 @@ export interface AttachedCaller {
 
 /** Joins. Throws KvStorageError when the shards can't be read. */
 export function attach(handle: StoreHandle): AttachedCaller {
-  const { store, caller: number, rings, shardPorts, ownerPort } = handle;
+  const { store, caller: number, holder, rings, shardPorts, ownerPort } = handle;
   const caller = new Caller({
     store,
     caller: number,
+    holder,
     rings,
     stores: openStores(store.directories, store.durability),
   });

@@ -11,6 +11,7 @@ import {
 } from "../codec/versionstamp.js";
 import { KvHistoryTrimmedError, KvInterruptedError } from "../errors.js";
 import { DRAIN_MS_MAX } from "../limits.js";
+import { QueueClient } from "../queue/queue-client.js";
 import { Control } from "../ring/control.js";
 import { type RoundMemory, RoundRing } from "../ring/round-ring.js";
 import { callerHolder } from "../ring/sequencing-lock.js";
@@ -53,6 +54,8 @@ export interface CallerOptions {
   readonly store: SharedStore;
   /** The thread's number among those that share the store. */
   readonly caller: number;
+  /** Names the thread as a holder of leases. */
+  readonly holder: number;
   /** Its rings, one pair a shard. */
   readonly rings: readonly CallerRings[];
   readonly stores: readonly ShardStore[];
@@ -62,6 +65,7 @@ export interface CallerOptions {
 
 export class Caller {
   readonly number: number;
+  readonly holder: number;
   readonly shared: SharedStore;
   readonly control: Control;
   readonly rounds: RoundRing;
@@ -70,14 +74,17 @@ export class Caller {
   readonly reader: Reader;
   readonly router: CommitRouter;
   readonly dispatcher: Dispatcher;
-  readonly #stores: readonly ShardStore[];
+  readonly queue: QueueClient;
+  /** All shards, as this thread reads them. */
+  readonly stores: readonly ShardStore[];
   readonly #bell: Bell;
 
-  constructor({ store, caller, rings, stores, clock }: CallerOptions) {
+  constructor({ store, caller, holder, rings, stores, clock }: CallerOptions) {
     const { shards, partitionDepth } = store.manifest;
     this.number = caller;
+    this.holder = holder;
     this.shared = store;
-    this.#stores = stores;
+    this.stores = stores;
     this.control = new Control(store.control, shards);
     this.rounds = new RoundRing(this.control, store.rounds, callerHolder(caller));
     this.clock = clock ?? clockFrom(store.clock);
@@ -102,11 +109,22 @@ export class Caller {
       onActive: () => this.#bell.hold(),
       onIdle: () => this.#bell.release(),
     });
+    this.queue = new QueueClient({
+      control: this.control,
+      caller,
+      holder,
+      command: (shard, command) => this.router.command(shard, command, this.queue),
+      commit: (fields) => this.router.commit(fields, this.queue),
+      shardOf: (key) => this.router.shardOf(key),
+      read: (shard, ids) => this.#readMessages(shard, ids),
+      hold: () => this.#bell.hold(),
+      release: () => this.#bell.release(),
+    });
   }
 
   /** What the shards do. */
   shardStats(): ShardStats[] {
-    return shardStats(this.control, this.#stores);
+    return shardStats(this.control, this.stores);
   }
 
   /** How far back the change log goes. */
@@ -114,7 +132,7 @@ export class Caller {
     let oldest = NO_VERSIONSTAMP;
     let newest = NO_VERSIONSTAMP;
     let bytes = 0;
-    for (const store of this.#stores) {
+    for (const store of this.stores) {
       store.renew();
       const head = store.head();
       if (head === undefined) continue;
@@ -131,6 +149,9 @@ export class Caller {
   shardRestarted(shard: number): void {
     this.dispatcher.restart(shard);
     this.router.shardRestarted(shard);
+    // What the dead thread had answered is known before the new one is told what this thread knows.
+    this.router.takeReplies();
+    this.queue.shardRestarted(shard);
   }
 
   /** Gives up what one Kv has pending: it closes, and others on the same thread do not. */
@@ -141,6 +162,7 @@ export class Caller {
   /** Ends the watches, and resolves when everything that was sent is answered. */
   async drain(): Promise<void> {
     this.dispatcher.close();
+    await this.queue.drain();
     const deadlineMs = Date.now() + DRAIN_MS_MAX;
     while (this.router.pendingCount > 0 && Date.now() < deadlineMs) {
       await new Promise((resolve) => setTimeout(resolve, 1));
@@ -152,16 +174,25 @@ export class Caller {
     this.dispatcher.close();
     this.#bell.close();
     for (const client of this.clients) client.close();
-    await Promise.all(this.#stores.map((store) => store.close()));
+    await Promise.all(this.stores.map((store) => store.close()));
   }
 
   #onBell(): boolean {
     this.router.takeReplies();
+    this.queue.onBell();
     return this.dispatcher.poll();
   }
 
+  /** As every read: what a round wrote is read when all shards of the round have it. */
+  async #readMessages(shard: number, ids: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    if (this.reader.cuts.isUnsettled(shard)) await this.reader.cuts.settled([shard]);
+    const store = this.stores[shard]!;
+    store.renew();
+    return ids.map((id) => store.queue.message(id));
+  }
+
   #readLog(shard: number, after: Stamp, bytesMax: number): Uint8Array[] {
-    const store = this.#stores[shard]!;
+    const store = this.stores[shard]!;
     const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
     writeVersionstamp(versionstamp, 0, after.counter, after.order);
     store.renew();

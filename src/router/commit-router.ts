@@ -11,7 +11,14 @@
  */
 import { type CommitFields, KeyKind } from "../codec/commit-frame.js";
 import { countParts, partitionOf } from "../codec/key.js";
-import { decodeReply, type Reply, readRequestId, replyBytesMax } from "../codec/reply-frame.js";
+import { encodeQueueCommand, type QueueCommand } from "../codec/queue-command.js";
+import {
+  decodeReply,
+  queueReplyBytesMax,
+  type Reply,
+  readRequestId,
+  replyBytesMax,
+} from "../codec/reply-frame.js";
 import {
   KvOverloadedError,
   KvShardFailedError,
@@ -22,7 +29,7 @@ import { CALLER_BACKLOG_BYTES_MAX, STALL_MS_MAX } from "../limits.js";
 import type { Control } from "../ring/control.js";
 import { FrameBatch } from "../ring/frame-ring.js";
 import { isLaterRound, ROUND_FRAME_BYTES_MAX, type RoundEntry, type RoundRing } from "../ring/round-ring.js";
-import { encodeCommit, type ShardClient } from "./shard-client.js";
+import { encodeCommit, type RequestBody, type ShardClient } from "./shard-client.js";
 
 /** Time between two looks at the commits of a round that lost one of its threads, in milliseconds. */
 const ORPHAN_LOOK_MS = 50;
@@ -34,7 +41,7 @@ export type CommitOwner = object;
 
 interface Pending {
   readonly requestId: number;
-  readonly fields: CommitFields;
+  readonly body: RequestBody;
   /** Bit i: shard i takes part. */
   readonly participants: number;
   readonly replyBytes: number;
@@ -71,6 +78,8 @@ export class CommitRouter {
   #backlogBytes = 0;
   #nextRequestId = 1;
   #flushScheduled = false;
+  /** Whose turn it is to keep a message that belongs to no key. */
+  #queueTurn: number;
   /** Why a shard takes no writes, by shard; `null` when it does. */
   readonly #refusals: (Error | null)[];
   /** Why no commit over several shards is taken. */
@@ -78,6 +87,7 @@ export class CommitRouter {
 
   constructor(options: CommitRouterOptions) {
     this.#options = options;
+    this.#queueTurn = options.caller;
     this.#clients = options.clients;
     this.#backlogs = Array.from({ length: options.clients.length + 1 }, () => []);
     this.#refusals = options.clients.map(() => null);
@@ -90,16 +100,39 @@ export class CommitRouter {
 
   /** Sends a commit. The promise settles when it is answered, or rejects when nobody can. */
   commit(fields: CommitFields, owner: CommitOwner): Promise<Reply> {
+    return this.#send(fields, this.#participantsOf(fields), replyBytesMax(fields.checks.length), owner);
+  }
+
+  /** Sends a command to a shard's queue. It is no commit, but travels and settles like one. */
+  command(shard: number, command: QueueCommand, owner: CommitOwner): Promise<Reply> {
+    const replyBytes = queueReplyBytesMax(command.kind === "turn" ? command.want : 0);
+    return this.#send(encodeQueueCommand(command), 1 << shard, replyBytes, owner);
+  }
+
+  /** The shard that keeps the messages of a commit: that of its first key. Commits of messages alone take turns over the shards that take writes. */
+  queueShardOf({ checks, mutations }: CommitFields): number {
+    const first =
+      checks[0] ?? mutations.find(({ key, keyKind }) => keyKind === KeyKind.PLAIN || !this.#isSpread(key));
+    if (first !== undefined) return first.shard;
+    const count = this.#clients.length;
+    const turn = this.#queueTurn++;
+    for (let step = 0; step < count; step++) {
+      const shard = (turn + step) % count;
+      if (this.#refusals[shard] === null) return shard;
+    }
+    return turn % count;
+  }
+
+  #send(body: RequestBody, participants: number, replyBytes: number, owner: CommitOwner): Promise<Reply> {
     return new Promise((resolve, reject) => {
-      const participants = this.#participantsOf(fields);
       const refusal = this.#refusalOf(participants);
       if (refusal !== null) return reject(refusal);
       const pending: Pending = {
         requestId: this.#takeRequestId(),
-        fields,
+        body,
         participants,
-        replyBytes: replyBytesMax(fields.checks.length),
-        bytes: commitBytes(fields),
+        replyBytes,
+        bytes: bodyBytes(body),
         owner,
         resolve,
         reject,
@@ -203,6 +236,7 @@ export class CommitRouter {
   #participantsOf(fields: CommitFields): number {
     let participants = 0;
     let spread = 0;
+    if (fields.queue !== undefined) participants |= 1 << fields.queue.shard;
     for (const check of fields.checks) participants |= 1 << check.shard;
     for (const mutation of fields.mutations) {
       if (mutation.keyKind === KeyKind.PLAIN || !this.#isSpread(mutation.key))
@@ -243,14 +277,14 @@ export class CommitRouter {
     const clients = this.#clientsOf(pending);
     if (!clients.every((client) => client.hasReplyRoom(pending.replyBytes))) return false;
     if (isMulti(pending.participants)) this.#startRound(pending);
-    else if (!clients[0]!.trySend(pending.requestId, pending.fields)) return false;
+    else if (!clients[0]!.trySend(pending.requestId, pending.body)) return false;
     for (const client of clients) client.reserveReply(pending.replyBytes);
     pending.isStarted = true;
     return true;
   }
 
   #startRound(pending: Pending): void {
-    const frame = encodeCommit(pending.fields);
+    const frame = encodeCommit(pending.body as CommitFields);
     const inside = frame.length <= ROUND_FRAME_BYTES_MAX;
     if (!inside) {
       for (const client of this.#clientsOf(pending)) client.postParcel(pending.requestId, frame);
@@ -351,9 +385,14 @@ export class CommitRouter {
   }
 }
 
-/** What a waiting commit holds in memory. */
-function commitBytes(fields: CommitFields): number {
-  return fields.mutations.reduce((bytes, { key, value }) => bytes + key.length + value.length + 100, 100);
+/** What a waiting request holds in memory. */
+function bodyBytes(body: RequestBody): number {
+  if (body instanceof Uint8Array) return body.length + 100;
+  const queued = body.queue?.enqueues.reduce((bytes, { message }) => bytes + message.length + 100, 0) ?? 0;
+  return body.mutations.reduce(
+    (bytes, { key, value }) => bytes + key.length + value.length + 100,
+    100 + queued,
+  );
 }
 
 function isMulti(participants: number): boolean {

@@ -6,6 +6,8 @@
  * threads. Closing ends the watches, waits for what was sent, stops the shards, and gives the directory back. Each step that fails
  * undoes those before it.
  */
+
+import { randomInt } from "node:crypto";
 import { debuglog } from "node:util";
 import { type KvClock, ManualClock } from "../clock.js";
 import {
@@ -33,6 +35,9 @@ const debug = debuglog("belfry:router");
 
 /** The opening thread's number among the callers. */
 const FIRST_CALLER = 0;
+
+/** Names of holders of one opening: they begin at a random multiple of this, so that no two openings share one. */
+const HOLDERS_PER_OPENING = 2 ** 20;
 
 export interface EngineOptions extends ManifestWish {
   readonly durability: Durability;
@@ -107,10 +112,11 @@ export class Engine {
       clock: handleOf(options.clock),
     };
     const rings = createCallerRings(shards);
-    this.caller = new Caller({ store, caller: FIRST_CALLER, rings, stores, clock: options.clock });
+    const holder = randomInt(2 ** 32) * HOLDERS_PER_OPENING;
+    this.caller = new Caller({ store, caller: FIRST_CALLER, holder, rings, stores, clock: options.clock });
     this.sharing = new Sharing(this.caller);
     this.#threads = this.#planThreads(options, recovery.redos, (shard) => [
-      { caller: FIRST_CALLER, ...rings[shard]! },
+      { caller: FIRST_CALLER, holder, ...rings[shard]! },
       ...this.sharing.ringsOf(shard),
     ]);
     this.#watchdog = setInterval(() => this.#watch(), WATCHDOG_INTERVAL_MS).unref();

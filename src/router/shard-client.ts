@@ -30,6 +30,9 @@ export interface CallerRings {
   readonly replies: SharedArrayBuffer;
 }
 
+/** What is asked of a shard: a commit, or (encoded) a command for its queue. */
+export type RequestBody = CommitFields | Uint8Array;
+
 export class ShardClient {
   readonly #control: Control;
   readonly #requests: FrameRingProducer;
@@ -72,8 +75,22 @@ export class ShardClient {
     this.#reservedBytes -= bytes + REPLY_OVERHEAD_BYTES;
   }
 
-  /** Writes a commit into the request ring, or posts it as a parcel when it is too large. False: no room now. */
-  trySend(requestId: number, fields: CommitFields): boolean {
+  /** Writes a request into the ring, or posts it as a parcel when it is a commit that is too large. False: no room now. */
+  trySend(requestId: number, body: RequestBody): boolean {
+    return body instanceof Uint8Array
+      ? this.#trySendCommand(requestId, body)
+      : this.#trySendCommit(requestId, body);
+  }
+
+  #trySendCommand(requestId: number, command: Uint8Array): boolean {
+    const offset = this.#requests.reserve(REQUEST_HEADER_BYTES + command.length);
+    if (offset < 0) return false;
+    writeRequestHeader(this.#requests.bytes, offset, requestId, RequestKind.queue);
+    this.#requests.bytes.set(command, offset + REQUEST_HEADER_BYTES);
+    return true;
+  }
+
+  #trySendCommit(requestId: number, fields: CommitFields): boolean {
     const frameBytes = commitFrameBytes(fields);
     const inside = REQUEST_HEADER_BYTES + frameBytes <= this.#requests.frameBytesMax;
     const offset = this.#requests.reserve(inside ? REQUEST_HEADER_BYTES + frameBytes : REQUEST_HEADER_BYTES);

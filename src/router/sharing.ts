@@ -14,7 +14,7 @@ import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { KvError, type KvShardFailedError } from "../errors.js";
 import { CALLERS_MAX, DRAIN_MS_MAX, type KvLimits } from "../limits.js";
 import { callerHolder, SequencingLock } from "../ring/sequencing-lock.js";
-import type { PortMessage } from "../shard/boot.js";
+import type { CallerLink, PortMessage } from "../shard/boot.js";
 import type { Caller, SharedStore } from "./caller.js";
 import { type CallerRings, createCallerRings } from "./shard-client.js";
 
@@ -28,6 +28,8 @@ export interface StoreSettings {
 export interface StoreHandle {
   readonly store: SharedStore;
   readonly caller: number;
+  /** Names it as a holder of leases. */
+  readonly holder: number;
   readonly rings: readonly CallerRings[];
   /** One to each shard, by shard. */
   readonly shardPorts: readonly MessagePort[];
@@ -47,6 +49,7 @@ export type OwnerMessage =
 
 interface Guest {
   readonly caller: number;
+  readonly holder: number;
   readonly rings: readonly CallerRings[];
   readonly port: MessagePort;
   readonly gone: Promise<void>;
@@ -56,10 +59,12 @@ export class Sharing {
   readonly #host: Caller;
   readonly #guests = new Map<number, Guest>();
   #closing = false;
+  #lastHolder: number;
 
   /** @param host The opening thread's own caller; its ports carry what the shards are told. */
   constructor(host: Caller) {
     this.#host = host;
+    this.#lastHolder = host.holder;
   }
 
   /** Threads that share the store, this one not counted. */
@@ -71,18 +76,21 @@ export class Sharing {
   share({ limits, ifChanged }: StoreSettings): StoreHandle {
     const settings = { limits, ifChanged };
     const caller = this.#freeNumber();
+    // Numbers of callers are used again, those of holders are not.
+    const holder = ++this.#lastHolder;
     const store = this.#host.shared;
     const rings = createCallerRings(store.manifest.shards);
     const shardPorts = rings.map((pair, shard) => {
       const { port1, port2 } = new MessageChannel();
-      this.#tellShard(shard, { type: "attach", link: { caller, ...pair, port: port2 } }, [port2]);
+      this.#tellShard(shard, { type: "attach", link: { caller, holder, ...pair, port: port2 } }, [port2]);
       return port1;
     });
     const { port1: port, port2: ownerPort } = new MessageChannel();
-    this.#guests.set(caller, this.#welcome(caller, rings, port));
+    this.#guests.set(caller, this.#welcome({ caller, holder, rings, port }));
     return {
       store,
       caller,
+      holder,
       rings,
       shardPorts,
       ownerPort,
@@ -92,12 +100,12 @@ export class Sharing {
   }
 
   /** The other threads' rings of one shard, for its new thread. */
-  ringsOf(shard: number): {
-    readonly caller: number;
-    readonly requests: SharedArrayBuffer;
-    readonly replies: SharedArrayBuffer;
-  }[] {
-    return [...this.#guests.values()].map(({ caller, rings }) => ({ caller, ...rings[shard]! }));
+  ringsOf(shard: number): Omit<CallerLink, "port">[] {
+    return [...this.#guests.values()].map(({ caller, holder, rings }) => ({
+      caller,
+      holder,
+      ...rings[shard]!,
+    }));
   }
 
   /** A shard has a new thread: tells the guest `caller`, with its new port. */
@@ -139,7 +147,8 @@ export class Sharing {
     );
   }
 
-  #welcome(caller: number, rings: readonly CallerRings[], port: MessagePort): Guest {
+  #welcome(guest: Omit<Guest, "gone">): Guest {
+    const { caller, port } = guest;
     const gone = new Promise<void>((resolve) => {
       // It closes when the guest has left, when its thread has ended, and when its handle was thrown away.
       port.on("close", () => {
@@ -148,7 +157,7 @@ export class Sharing {
       });
     });
     port.unref();
-    return { caller, rings, port, gone };
+    return { ...guest, gone };
   }
 
   #farewell(caller: number): void {
@@ -156,6 +165,7 @@ export class Sharing {
     if (!this.#guests.delete(caller)) return;
     SequencingLock.breakFor(control.words, callerHolder(caller));
     control.setWatching(caller, false);
+    control.setListening(caller, false);
     control.setPreviousWanted(caller, false);
     control.openCutGate(caller);
     for (let shard = 0; shard < control.shardCount; shard++)

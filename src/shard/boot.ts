@@ -10,6 +10,8 @@ import type { LogBounds } from "./log-trimmer.js";
 /** One caller's way to one shard. */
 export interface CallerLink {
   readonly caller: number;
+  /** Names the caller as a holder of leases. No other has or had the same, in this process or an earlier one. */
+  readonly holder: number;
   readonly requests: SharedArrayBuffer;
   readonly replies: SharedArrayBuffer;
   /** Carries {@link PortMessage}s; the shard's mail flag says that there are some. */

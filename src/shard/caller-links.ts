@@ -53,6 +53,7 @@ export class CallerLinks {
   readonly #control: Control;
   readonly #callers = new Map<number, AttachedCaller>();
   #turn = 0;
+  #hasLeft = false;
 
   constructor(shard: number, control: Control, links: readonly CallerLink[]) {
     this.#shard = shard;
@@ -69,6 +70,19 @@ export class CallerLinks {
     const callers = [...this.#callers.values()];
     const first = this.#turn++ % Math.max(1, callers.length);
     return [...callers.slice(first), ...callers.slice(0, first)];
+  }
+
+  /** Whether a caller has this name now. */
+  hasHolder(holder: number): boolean {
+    for (const { link } of this.#callers.values()) if (link.holder === holder) return true;
+    return false;
+  }
+
+  /** Whether a caller has left since this was last asked. */
+  takeHasLeft(): boolean {
+    const hasLeft = this.#hasLeft;
+    this.#hasLeft = false;
+    return hasLeft;
   }
 
   get(caller: number): AttachedCaller | undefined {
@@ -130,6 +144,7 @@ export class CallerLinks {
   #detach(caller: number): void {
     this.#callers.get(caller)?.link.port.close();
     this.#callers.delete(caller);
+    this.#hasLeft = true;
   }
 
   #attach(link: CallerLink): void {

@@ -25,6 +25,8 @@ export interface PlanContext {
   readonly versionstamp: () => string;
   /** The shard of a key. */
   readonly shardOf: (key: Uint8Array) => number;
+  /** Who has the lease of a message of a shard; `undefined`: nobody, as it is where this is left out. */
+  readonly holderOf?: (shard: number, id: Uint8Array) => number | undefined;
   /** Plan this shard's part alone. */
   readonly onlyShard?: number;
   /** The checks are known to hold. */
@@ -96,7 +98,7 @@ interface Draft {
 export function planCommit(commit: CommitFields, context: PlanContext): Plan {
   if (context.checked !== true) {
     const failedChecks = failingChecks(commit, context);
-    if (failedChecks.length > 0) return { verdict: "refuse", failedChecks };
+    if (failedChecks.length > 0 || hasLostLease(commit, context)) return { verdict: "refuse", failedChecks };
   }
   const expired: ExpiredEntry[] = [];
   try {
@@ -128,7 +130,11 @@ export function committedReply(
 }
 
 function loneUnchanged(commit: CommitFields, drafts: readonly Draft[]): Uint8Array | null {
-  const isLone = commit.mutations.length === 1 && drafts.length === 1 && !drafts[0]!.isTouched;
+  const isLone =
+    commit.mutations.length === 1 &&
+    commit.queue === undefined &&
+    drafts.length === 1 &&
+    !drafts[0]!.isTouched;
   return isLone ? (drafts[0]!.before?.versionstamp ?? null) : null;
 }
 
@@ -162,6 +168,11 @@ function failingChecks(commit: CommitFields, context: PlanContext): FailedCheckF
     failed.push({ index, actual });
   });
   return failed;
+}
+
+/** Whether the commit buries a message that its holder has no lease of any more. It then fails like a check, and names none. */
+function hasLostLease({ queue }: CommitFields, { holderOf }: PlanContext): boolean {
+  return queue?.burials.some(({ id, holder }) => holderOf?.(queue.shard, id) !== holder) ?? false;
 }
 
 /** Where the versionstamp stands in an entry (codec/entry.ts). */

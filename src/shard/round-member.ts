@@ -128,6 +128,7 @@ export class RoundMember {
         return isPossible ? readCommitFrame(frame, 0, frame.length) : null;
       }),
       read: this.#siblings.read,
+      holderOf: this.#siblings.holderOf,
       shardOf: (key) => this.#shardOf(key),
     });
     if (this.#ring.decide(verdicts)) this.#owed = { round: this.#ring.active, entries, replies };
@@ -168,13 +169,14 @@ export class RoundMember {
   }
 
   #applyCommit(round: DecidedRound, commit: CommitFields, index: number, batch: ChangeBatch): void {
-    const { shard, store } = this.#writer;
+    const { queue, shard, store } = this.#writer;
     const order = roundOrder(index);
     const plan = planCommit(commit, {
       read: (_, key) => store.readEntry(key),
       nowMs: round.nowMs,
       versionstamp: () => formatVersionstamp(round.counter, order),
       shardOf: (key) => this.#shardOf(key),
+      holderOf: (_, id) => store.queue.lease(id)?.holder,
       onlyShard: shard,
       withPrevious: this.#writer.control.previousWanted,
       checked: true,
@@ -183,6 +185,7 @@ export class RoundMember {
       throw new Error(`commit ${index} of round ${round.round} was decided and can't be applied`);
     if (plan.expired.length > 0) batch.sweep(plan.expired, round.counter, order - 1);
     batch.apply(plan.effects, round.counter, order, true);
+    if (commit.queue?.shard === shard) queue.apply(commit.queue, round.counter, order, round.nowMs);
   }
 
   /** Gives the answers of the round that this shard decided, once it has finished. */

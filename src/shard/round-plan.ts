@@ -33,6 +33,7 @@ export interface RoundFacts {
   readonly commits: readonly (CommitFields | null)[];
   readonly read: EntryReader;
   readonly shardOf: (key: Uint8Array) => number;
+  readonly holderOf?: (shard: number, id: Uint8Array) => number | undefined;
 }
 
 export function decideRound(facts: RoundFacts): RoundDecision {
@@ -46,6 +47,8 @@ export function decideRound(facts: RoundFacts): RoundDecision {
       nowMs: facts.nowMs,
       versionstamp: () => formatVersionstamp(facts.counter, order),
       shardOf: facts.shardOf,
+      // A holder buries a message once and waits for the answer, so no earlier commit of the round can have ended the lease.
+      ...(facts.holderOf && { holderOf: facts.holderOf }),
     });
     if (plan.verdict === "refuse") return { status: ReplyStatus.refused, failedChecks: plan.failedChecks };
     if (plan.verdict === "misuse") return { status: ReplyStatus.misuse, message: plan.message };

@@ -13,6 +13,7 @@ import { SHARD_SLEEP_MS_MAX } from "../limits.js";
 import { ShardState } from "../ring/control.js";
 import type { CallerLinks } from "./caller-links.js";
 import { FaultPoint } from "./faults.js";
+import type { QueueKeeper } from "./queue-keeper.js";
 import type { RoundMember } from "./round-member.js";
 import type { ShardWriter } from "./shard-writer.js";
 import type { SingleCommits } from "./single-commits.js";
@@ -21,32 +22,38 @@ import type { Sweeper } from "./sweeper.js";
 /** The binding leaves one timer behind for each snapshot that is renewed; letting them run this often keeps them few. */
 const TURNS_PER_YIELD = 256;
 
+/** What a shard is put together from. */
+export interface ShardParts {
+  readonly writer: ShardWriter;
+  readonly links: CallerLinks;
+  readonly rounds: RoundMember;
+  readonly singles: SingleCommits;
+  readonly sweeper: Sweeper;
+  readonly queue: QueueKeeper;
+  /** Time between background flushes; `Infinity` where commits flush themselves, or none is wanted. */
+  readonly flushIntervalMs: number;
+}
+
 export class ShardLoop {
   readonly #writer: ShardWriter;
   readonly #links: CallerLinks;
   readonly #rounds: RoundMember;
   readonly #singles: SingleCommits;
   readonly #sweeper: Sweeper;
+  readonly #queue: QueueKeeper;
   readonly #flushIntervalMs: number;
   #flushing: Promise<void> | null = null;
   #flushDueMs = Number.POSITIVE_INFINITY;
   #turns = 0;
 
-  /** @param flushIntervalMs Time between background flushes; `Infinity` where commits flush themselves, or none is wanted. */
-  constructor(
-    writer: ShardWriter,
-    links: CallerLinks,
-    rounds: RoundMember,
-    singles: SingleCommits,
-    sweeper: Sweeper,
-    flushIntervalMs: number,
-  ) {
-    this.#writer = writer;
-    this.#links = links;
-    this.#rounds = rounds;
-    this.#singles = singles;
-    this.#sweeper = sweeper;
-    this.#flushIntervalMs = flushIntervalMs;
+  constructor(parts: ShardParts) {
+    this.#writer = parts.writer;
+    this.#links = parts.links;
+    this.#rounds = parts.rounds;
+    this.#singles = parts.singles;
+    this.#sweeper = parts.sweeper;
+    this.#queue = parts.queue;
+    this.#flushIntervalMs = parts.flushIntervalMs;
   }
 
   /** Runs until the engine stops; resolves outside of any transaction, with everything flushed that was committed. */
@@ -55,6 +62,7 @@ export class ShardLoop {
     // A predecessor may have died with its mark set; its changes are in the log, and the ring has a new epoch.
     control.clearInFlight(shard);
     control.ringWatchers();
+    control.ringListeners();
     control.setState(shard, ShardState.running);
     while (!control.stopping) {
       const doorbell = control.doorbell(shard);
@@ -80,6 +88,7 @@ export class ShardLoop {
     worked = this.#singles.run() || worked;
     this.#sweeper.notice();
     worked = this.#sweeper.tick(this.#writer.clock.nowMs()) || worked;
+    worked = this.#queue.tick(this.#writer.clock.nowMs()) || worked;
     if (!worked) worked = this.#writer.tickTrim(this.#writer.clock.nowMs());
     this.#tickFlush(Date.now());
     return worked;
@@ -104,7 +113,8 @@ export class ShardLoop {
 
   #sleepMs(): number {
     const untilFlushMs = Math.max(1, this.#flushDueMs - Date.now());
-    const untilSweepMs = this.#sweeper.remainingMs(this.#writer.clock.nowMs());
-    return Math.min(SHARD_SLEEP_MS_MAX, untilFlushMs, Math.max(1, untilSweepMs));
+    const nowMs = this.#writer.clock.nowMs();
+    const untilTickMs = Math.min(this.#sweeper.remainingMs(nowMs), this.#queue.remainingMs(nowMs));
+    return Math.min(SHARD_SLEEP_MS_MAX, untilFlushMs, Math.max(1, untilTickMs));
   }
 }

@@ -9,7 +9,7 @@
  *    a write that a crash could take back, and nobody who heard of it reads an older state.
  */
 import type { KvClock } from "../clock.js";
-import { CUT_PAUSE_MS_MAX } from "../limits.js";
+import { CUT_PAUSE_MS_MAX, DEAD_LETTERS_BYTES_MAX, DEAD_LETTERS_MAX } from "../limits.js";
 import { ChangeRingWriter } from "../ring/change-ring.js";
 import { type Control, ShardState } from "../ring/control.js";
 import { capacityOf } from "../ring/ring-memory.js";
@@ -17,6 +17,7 @@ import type { ShardStore } from "../store/shard-store.js";
 import { ChangeBatch } from "./change-batch.js";
 import { FaultPoint, type Faults } from "./faults.js";
 import { type LogBounds, LogTrimmer } from "./log-trimmer.js";
+import { QueueBatch } from "./queue-batch.js";
 
 /** The transaction failed, and changed nothing. The cause says why. */
 export class TransactionFailure extends Error {
@@ -27,6 +28,7 @@ export class TransactionFailure extends Error {
 
 export class ShardWriter {
   readonly batch: ChangeBatch;
+  readonly queue: QueueBatch;
   readonly #trimmer: LogTrimmer;
   readonly #ring: ChangeRingWriter;
   #unflushed = false;
@@ -43,6 +45,11 @@ export class ShardWriter {
     this.#trimmer = new LogTrimmer(store, bounds);
     this.batch = new ChangeBatch(store, this.#trimmer, capacityOf(changes));
     this.#ring = new ChangeRingWriter(changes);
+    this.queue = new QueueBatch(store.queue, {
+      countMax: Math.ceil(DEAD_LETTERS_MAX / control.shardCount),
+      bytesMax: DEAD_LETTERS_BYTES_MAX / control.shardCount,
+    });
+    control.setQueueReady(shard, this.queue.readyCount);
   }
 
   /** Whether something was committed since this was last asked. */
@@ -53,7 +60,7 @@ export class ShardWriter {
   }
 
   /**
-   * Runs `write` in one transaction, commits it, and publishes what it put into the batch. The caller has set, or lets `write` set, the
+   * Runs `write` in one transaction, commits it, and publishes what it put into the batch and did to the queue. The caller has set, or lets `write` set, the
    * in-flight mark.
    *
    * @param requests How many requests it executes.
@@ -61,8 +68,9 @@ export class ShardWriter {
    * must die of it: another one then takes what was committed from the log.
    */
   commit(requests: number, write: (batch: ChangeBatch) => void): void {
-    const { batch, control, shard, store } = this;
+    const { batch, queue, control, shard, store } = this;
     batch.reset(this.clock.nowMs());
+    queue.reset();
     control.passCutGate(CUT_PAUSE_MS_MAX);
     this.#enter();
     try {
@@ -70,9 +78,12 @@ export class ShardWriter {
         write(batch);
         this.faults.visit(FaultPoint.inTransaction);
         batch.finish();
+        queue.finish();
       });
     } catch (error) {
       this.#liftMark();
+      store.renew();
+      queue.discard();
       throw new TransactionFailure(error);
     } finally {
       this.#leave();
@@ -82,6 +93,7 @@ export class ShardWriter {
     this.faults.visit(FaultPoint.committed);
     control.addDone(shard, requests, batch.changeCount);
     batch.publish(this.#ring);
+    if (queue.isTouched) this.#publishQueue();
     this.#liftMark();
   }
 
@@ -90,6 +102,13 @@ export class ShardWriter {
     if (!this.#trimmer.isDue(nowMs)) return false;
     this.commit(0, () => {});
     return true;
+  }
+
+  /** Says how much is ready, then rings who could take it: whoever says later that it could, looks after that (invariant 5 of the control block). */
+  #publishQueue(): void {
+    const { readyCount } = this.queue;
+    this.control.setQueueReady(this.shard, readyCount);
+    if (readyCount > 0) this.control.ringListeners();
   }
 
   /** The watermark may move now, with or without changes of this shard: whoever waits for it hears. */

@@ -27,6 +27,10 @@ export class Siblings {
   /** Reads of any shard; the bytes are borrowed until the next read. */
   readonly read: EntryReader = (shard, key) => this.#store(shard).readEntry(key);
 
+  /** Who has the lease of a message of any shard. */
+  readonly holderOf = (shard: number, id: Uint8Array): number | undefined =>
+    this.#store(shard).queue.lease(id)?.holder;
+
   /** The redo record of `round` from another participant that has committed it; `null` when none has. */
   redoOf(round: number, participants: number): DecidedRound | null {
     this.renew();

@@ -1,5 +1,6 @@
 /**
- * Owns the commits that touch this shard alone: drains them from the request rings and executes them, many in one transaction.
+ * Owns the requests that touch this shard alone, commits and commands of the queue: drains them from the request rings and executes them,
+ * many in one transaction.
  * Shard thread only.
  *
  * Invariants
@@ -11,6 +12,7 @@
  */
 import { type CommitFields, type MutationFields, readCommitFrame } from "../codec/commit-frame.js";
 import { partitionOf } from "../codec/key.js";
+import { decodeQueueCommand, type QueueCommand } from "../codec/queue-command.js";
 import { type Reply, ReplyStatus, readRequestId } from "../codec/reply-frame.js";
 import { REQUEST_HEADER_BYTES, RequestKind, readRequestKind } from "../codec/request-frame.js";
 import { formatVersionstamp } from "../codec/versionstamp.js";
@@ -20,6 +22,7 @@ import type { AttachedCaller, CallerLinks } from "./caller-links.js";
 import type { ChangeBatch } from "./change-batch.js";
 import { committedReply, planCommit, resolveKey } from "./commit-plan.js";
 import { FaultPoint } from "./faults.js";
+import { idName } from "./queue-batch.js";
 import { type ShardWriter, TransactionFailure } from "./shard-writer.js";
 
 /** The largest order that fits a versionstamp, less what one commit uses. */
@@ -29,8 +32,15 @@ interface Request {
   readonly caller: AttachedCaller;
   readonly requestId: number;
   /** `null`: its parcel was lost with the thread that it was posted to. */
-  readonly commit: CommitFields | null;
+  readonly body: CommitFields | QueueCommand | null;
   reply: Reply;
+}
+
+/** A frame in a batch. */
+interface FrameSlice {
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+  readonly end: number;
 }
 
 const UNKNOWN: Reply = { status: ReplyStatus.unknown };
@@ -41,10 +51,13 @@ export class SingleCommits {
   readonly #shards: number;
   readonly #partitionDepth: number;
   readonly #frames = new FrameBatch();
+  /** Leases that were there when this thread began. */
+  readonly #inherited: ReadonlySet<string>;
   #counter = 0;
   #order = 0;
 
   constructor(links: CallerLinks, writer: ShardWriter, shards: number, partitionDepth: number) {
+    this.#inherited = new Set(writer.store.queue.leases().map(({ id }) => idName(id)));
     this.#links = links;
     this.#writer = writer;
     this.#shards = shards;
@@ -60,7 +73,7 @@ export class SingleCommits {
       this.#writer.commit(requests.length, (batch) => this.#execute(requests, batch));
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
-      const message = `the commit failed and changed nothing: ${error.message}`;
+      const message = `the transaction failed and changed nothing: ${error.message}`;
       for (const request of requests) request.reply = { status: ReplyStatus.storage, message };
     }
     this.#writer.faults.visit(FaultPoint.published);
@@ -89,17 +102,22 @@ export class SingleCommits {
     const offset = this.#frames.offsets[index]!;
     const end = this.#frames.ends[index]!;
     const requestId = readRequestId(bytes, offset);
-    if (readRequestKind(bytes, offset) === RequestKind.commit) {
-      const commit = readCommitFrame(bytes, offset + REQUEST_HEADER_BYTES, end);
-      return { caller, requestId, commit, reply: UNKNOWN };
+    const body = this.#readBody(caller, requestId, { bytes, offset, end });
+    return { caller, requestId, body, reply: UNKNOWN };
+  }
+
+  #readBody(caller: AttachedCaller, requestId: number, { bytes, offset, end }: FrameSlice): Request["body"] {
+    const start = offset + REQUEST_HEADER_BYTES;
+    switch (readRequestKind(bytes, offset)) {
+      case RequestKind.commit:
+        return readCommitFrame(bytes, start, end);
+      case RequestKind.queue:
+        return decodeQueueCommand(bytes, start, end);
+      case RequestKind.parcel: {
+        const parcel = this.#links.parcelOf(caller, requestId);
+        return parcel ? readCommitFrame(parcel, 0, parcel.length) : null;
+      }
     }
-    const parcel = this.#links.parcelOf(caller, requestId);
-    return {
-      caller,
-      requestId,
-      commit: parcel ? readCommitFrame(parcel, 0, parcel.length) : null,
-      reply: UNKNOWN,
-    };
   }
 
   #execute(requests: readonly Request[], batch: ChangeBatch): void {
@@ -107,8 +125,17 @@ export class SingleCommits {
     this.#counter = this.#writer.control.takeCounter(this.#writer.shard);
     this.#order = -1;
     for (const request of requests) {
-      if (request.commit !== null) request.reply = this.#executeOne(request.commit, batch, nowMs);
+      const { body, caller } = request;
+      if (body === null) continue;
+      request.reply =
+        "kind" in body ? this.#command(body, caller, nowMs) : this.#executeOne(body, batch, nowMs);
     }
+  }
+
+  #command(command: QueueCommand, { link }: AttachedCaller, nowMs: number): Reply {
+    const listeners = countBits(this.#writer.control.listening | (1 << link.caller));
+    const { holder } = link;
+    return this.#writer.queue.run(command, { holder, listeners }, nowMs, this.#inherited);
   }
 
   #executeOne(commit: CommitFields, batch: ChangeBatch, nowMs: number): Reply {
@@ -121,12 +148,14 @@ export class SingleCommits {
       nowMs,
       versionstamp: () => formatVersionstamp(counter, order),
       shardOf: () => shard,
+      holderOf: (_, id) => store.queue.lease(id)?.holder,
       withPrevious: this.#writer.control.previousWanted,
     });
     if (plan.verdict === "refuse") return { status: ReplyStatus.refused, failedChecks: plan.failedChecks };
     if (plan.verdict === "misuse") return { status: ReplyStatus.misuse, message: plan.message };
     if (plan.expired.length > 0) batch.sweep(plan.expired, counter, order - 1);
     batch.apply(plan.effects, counter, order, false);
+    if (commit.queue !== undefined) this.#writer.queue.apply(commit.queue, counter, order, nowMs);
     return committedReply(plan, counter, order);
   }
 
@@ -152,4 +181,10 @@ export class SingleCommits {
       return partitionOf(key, this.#partitionDepth, this.#shards) === this.#writer.shard;
     });
   }
+}
+
+function countBits(word: number): number {
+  let count = 0;
+  for (let left = word; left !== 0; left &= left - 1) count++;
+  return count;
 }

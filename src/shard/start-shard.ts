@@ -10,6 +10,7 @@ import { ShardStore } from "../store/shard-store.js";
 import type { ShardBoot } from "./boot.js";
 import { CallerLinks } from "./caller-links.js";
 import { Faults } from "./faults.js";
+import { QueueKeeper } from "./queue-keeper.js";
 import { decodeRedo } from "./redo.js";
 import { RoundMember } from "./round-member.js";
 import { ShardLoop } from "./shard-loop.js";
@@ -70,5 +71,8 @@ function assemble(
     rounds.redo(decodeRedo(boot.redo));
   }
   links.abandonTaken();
-  return new ShardLoop(writer, links, rounds, singles, new Sweeper(writer), boot.flushIntervalMs);
+  const { flushIntervalMs } = boot;
+  const sweeper = new Sweeper(writer);
+  const queue = new QueueKeeper(writer, links);
+  return new ShardLoop({ writer, links, rounds, singles, sweeper, queue, flushIntervalMs });
 }

@@ -3,7 +3,8 @@
  * The shard's own thread writes; any thread reads. This folder alone imports `lmdb`.
  *
  * Tables: `entries` key → entry (codec/entry.ts) · `log` last versionstamp of the row, when it was written (f64 ms), its bytes (u32), all
- * big-endian → change records of whole commits · `expiry` due time (f64, big-endian) + key → nothing · `meta` name → bytes.
+ * big-endian → change records of whole commits · `expiry` due time (f64, big-endian) + key → nothing · `meta` name → bytes ·
+ * the tables of the queue (queue-store.ts).
  * A log row's time and size stand in its key so that trimming reads no records.
  *
  * Invariants
@@ -17,40 +18,13 @@
 import { open } from "lmdb";
 import { KvStorageError } from "../errors.js";
 import { PAGE_SIZE_BYTES } from "../limits.js";
+import { QueueStore } from "./queue-store.js";
+import { type HeldSnapshot, plain, type Row, type Table } from "./table.js";
+
+export type { HeldSnapshot } from "./table.js";
 
 /** How far an acknowledged write is kept: on disk (`sync`), or through the death of the process (`relaxed`). */
 export type Durability = "sync" | "relaxed";
-
-/** A read transaction that somebody holds open. Ended by `done`. */
-export interface HeldSnapshot {
-  done(): void;
-}
-
-interface RangeOptions {
-  start?: Uint8Array;
-  end?: Uint8Array;
-  reverse?: boolean;
-  limit?: number;
-  exclusiveStart?: boolean;
-  inclusiveEnd?: boolean;
-  values?: boolean;
-  transaction?: HeldSnapshot;
-}
-
-interface Row {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
-
-/** What of lmdb we use, with the options that its typings leave out. */
-interface Table {
-  getBinaryFast(key: Uint8Array, options?: { transaction?: HeldSnapshot }): Uint8Array | undefined;
-  getBinary(key: Uint8Array, options?: { transaction?: HeldSnapshot }): Uint8Array | undefined;
-  put(key: Uint8Array, value: Uint8Array): unknown;
-  remove(key: Uint8Array): unknown;
-  getRange(options: RangeOptions): Iterable<Row>;
-  getKeys(options: RangeOptions): Iterable<Uint8Array>;
-}
 
 interface Environment extends Table {
   openDB(name: string, options: object): Table;
@@ -99,6 +73,8 @@ export class ShardStore {
   readonly #log: Table;
   readonly #expiry: Table;
   readonly #meta: Table;
+  /** Messages, and in which state they are. */
+  readonly queue: QueueStore;
 
   /** Opens, and where needed creates, the environment in the directory `path`. Throws {@link KvStorageError}. */
   static open(path: string, durability: Durability): ShardStore {
@@ -118,7 +94,7 @@ export class ShardStore {
       noSubdir: false,
       mapSize: MAP_BYTES,
       pageSize: PAGE_SIZE_BYTES,
-      maxDbs: 8,
+      maxDbs: 16,
       maxReaders: READERS_MAX,
       overlappingSync: false,
       noSync: durability === "relaxed",
@@ -129,6 +105,7 @@ export class ShardStore {
     this.#log = this.#environment.openDB("log", TABLE_OPTIONS);
     this.#expiry = this.#environment.openDB("expiry", TABLE_OPTIONS);
     this.#meta = this.#environment.openDB("meta", TABLE_OPTIONS);
+    this.queue = new QueueStore((name) => this.#environment.openDB(name, TABLE_OPTIONS), this.#meta);
   }
 
   // ── snapshots ────────────────────────────────────────────────────────────────────────────────────
@@ -332,12 +309,4 @@ function expiryKey(dueMs: number, key: Uint8Array): Uint8Array {
 
 function readDueMs(row: Uint8Array): number {
   return new DataView(row.buffer, row.byteOffset, 8).getFloat64(0);
-}
-
-/**
- * LMDB hands out Buffers, some of them one large reused buffer with a `length` of its own that slicing ignores.
- * Callers see plain arrays of the true length.
- */
-function plain(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
 }

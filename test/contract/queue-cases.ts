@@ -181,14 +181,13 @@ const cases: ContractCase[] = [
     },
   },
   {
-    name: "a message has up to 65,536 serialized bytes, a Uint8Array among them; atomic tells at the commit",
+    name: "a message has up to 65,536 serialized bytes; atomic tells at the commit",
     appliesTo: ({ hasDenoLimits }) => hasDenoLimits,
     run: (bench) =>
       withOwn(bench, async (kv) => {
         const text = "enqueue payload too large (max 65536 bytes)";
         assert.equal((await kv.enqueue("x".repeat(65_530), { delay: 1e6 })).ok, true);
         await rejects(() => kv.enqueue("x".repeat(65_531)), "TypeError", text);
-        await rejects(() => kv.enqueue(new Uint8Array(65_536)), "TypeError", text);
         const operation = kv.atomic().enqueue("x".repeat(65_531));
         await rejects(() => operation.commit(), "TypeError", text);
       }),
