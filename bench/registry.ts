@@ -9,6 +9,7 @@ import { frameRing } from "./workloads/frame-ring.js";
 import { keyCodec } from "./workloads/key-codec.js";
 import { queue } from "./workloads/queue.js";
 import { read } from "./workloads/read.js";
+import { stuckWatcher } from "./workloads/stuck-watcher.js";
 import { valueCodec } from "./workloads/value-codec.js";
 import { watchLatency } from "./workloads/watch-latency.js";
 
@@ -21,5 +22,6 @@ export const WORKLOADS: readonly Workload[] = [
   commit,
   read,
   watchLatency,
+  stuckWatcher,
   queue,
 ];

@@ -256,6 +256,25 @@ export class KvHistoryTrimmedError extends KvError {
   }
 }
 
+/** A feed's consumer was slower than the writers, and the feed was told to end then. */
+export class KvWatchOverflowError extends KvError {
+  override readonly name = "KvWatchOverflowError";
+  /** Versionstamp to continue from, as `since`: everything up to it was handed over before this error. */
+  readonly after: string;
+  readonly bufferCountMax: number;
+  readonly bufferBytesMax: number;
+
+  constructor(after: string, bufferCountMax: number, bufferBytesMax: number) {
+    super(
+      "KV_WATCH_OVERFLOW",
+      `a commit did not fit into this feed's buffer, limit ${bufferCountMax} changes or ${bufferBytesMax} bytes: continue with since: "${after}"`,
+    );
+    this.after = after;
+    this.bufferCountMax = bufferCountMax;
+    this.bufferBytesMax = bufferBytesMax;
+  }
+}
+
 /** A snapshot was kept open longer than its bound, and was released so that it pins no pages. */
 export class KvSnapshotExpiredError extends KvError {
   override readonly name = "KvSnapshotExpiredError";

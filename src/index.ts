@@ -29,11 +29,19 @@ export type { QueueShardStats, QueueStats, QueueTally } from "./queue/queue-stat
 export type { History } from "./router/caller.js";
 export type { ShardStats } from "./router/stats.js";
 export type { Durability } from "./store/shard-store.js";
-export { ChangeFeed, type FeedState } from "./watch/change-feed.js";
-export type {
-  ChangeSelector,
-  ChangesOptions,
-  KvChange,
-  KvDeleteChange,
-  KvSetChange,
+export { ChangeFeed } from "./watch/change-feed.js";
+export type { FeedState, FeedStats } from "./watch/feed-stats.js";
+export {
+  type AnyPart,
+  anyPart,
+  type ChangeSelector,
+  type ChangesOptions,
+  type KvChange,
+  type KvChangeEvent,
+  type KvDeleteChange,
+  type KvLaggedEvent,
+  type KvProgressEvent,
+  type KvSetChange,
+  type OverflowPolicy,
+  type PlainChangesOptions,
 } from "./watch/kv-change.js";

@@ -178,6 +178,21 @@ export const WATCHER_BUFFER_COUNT_MAX = 10_000;
 /** Bytes of log that one catch-up slice reads before live watchers get their turn. */
 export const CATCH_UP_SLICE_BYTES_MAX = 1 * MIB;
 
+/**
+ * Bytes of log of each shard that a catch-up reads first; each further read takes twice as many, up to its slice. A feed with a small
+ * buffer throws away what does not fit, and must not read a whole slice for a few changes.
+ */
+export const CATCH_UP_FIRST_READ_BYTES = 16 * KIB;
+
+/** Feeds that get a slice in one turn of the event loop: a slice costs something even where the log has little. */
+export const CATCH_UP_FEEDS_MAX = 64;
+
+/** Bytes, about, and entries of an initial state that are read at once for one feed's consumer. */
+export const INITIAL_CHUNK_BYTES = 256 * KIB;
+export const INITIAL_CHUNK_ENTRIES_MAX = 512;
+
+/** Age at which the snapshot behind an initial state is released, in milliseconds: it pins pages, and the file grows. */
+export const INITIAL_STATE_AGE_MS_MAX = 600_000;
 /** Longest delay of a message, in milliseconds: 30 days, as in Deno KV. */
 export const QUEUE_DELAY_MS_MAX = 2_592_000_000;
 

@@ -4,10 +4,10 @@
  * The four promises are judged apart, so that a failure says which one is broken.
  */
 import { isDeepStrictEqual } from "node:util";
-import type { ChangeSelector, KvChange, KvKey } from "../../src/index.js";
+import type { KvChange, KvKey } from "../../src/index.js";
 import { type Check, checkOf } from "./check.js";
 import { type History, keyText } from "./history.js";
-import type { FeedObservation } from "./observers.js";
+import type { FeedObservation, FlightSelector } from "./observers.js";
 
 /** Judges all feeds. */
 export function verifyFeeds(observations: readonly FeedObservation[], history: History): Check[] {
@@ -80,7 +80,7 @@ function identity({ key, versionstamp }: KvChange): string {
 }
 
 /** What a selector means, told again in the plainest way. */
-function isSelected(selectors: readonly ChangeSelector[], key: KvKey): boolean {
+function isSelected(selectors: readonly FlightSelector[], key: KvKey): boolean {
   const begins = (prefix: KvKey): boolean => prefix.every((part, index) => part === key[index]);
   return selectors.some((selector) =>
     "key" in selector

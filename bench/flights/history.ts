@@ -21,21 +21,22 @@ export const CHANGES_PER_FLIGHT = 3;
 export function historyOf(flights: readonly Flight[], versionstamps: readonly string[]): History {
   const entries = new Map<string, KvEntry<unknown>>();
   const changes: KvChange[] = [];
-  const apply = (key: KvKey, value: unknown, versionstamp: string): void => {
+  const apply = (place: number, key: KvKey, value: unknown, versionstamp: string): void => {
     const type = entries.has(keyText(key)) ? "update" : "create";
     entries.set(keyText(key), { key, value, versionstamp });
-    changes.push({ type, cause: "set", key, value, versionstamp });
+    const position = versionstamp + place.toString(16).padStart(4, "0");
+    changes.push({ type, cause: "set", key, value, versionstamp, position });
   };
-  const addOne = (key: KvKey, versionstamp: string): void => {
+  const addOne = (place: number, key: KvKey, versionstamp: string): void => {
     const before = entries.get(keyText(key))?.value as KvU64 | undefined;
-    apply(key, new KvU64((before?.value ?? 0n) + 1n), versionstamp);
+    apply(place, key, new KvU64((before?.value ?? 0n) + 1n), versionstamp);
   };
   for (const number of inCommitOrder(versionstamps)) {
     const flight = flights[number]!;
     const versionstamp = versionstamps[number]!;
-    apply(flightKey(flight, number), flight, versionstamp);
-    addOne(departedKey(flight.origin), versionstamp);
-    addOne(arrivedKey(flight.destination), versionstamp);
+    apply(0, flightKey(flight, number), flight, versionstamp);
+    addOne(1, departedKey(flight.origin), versionstamp);
+    addOne(2, arrivedKey(flight.destination), versionstamp);
   }
   return { changes, entries };
 }

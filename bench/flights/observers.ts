@@ -2,21 +2,16 @@
  * Owns those who watch while the flights are written, and what they hear. They only write down; verification.ts judges.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type {
-  ChangeFeed,
-  ChangeSelector,
-  FeedState,
-  Kv,
-  KvChange,
-  KvEntryMaybe,
-  KvKey,
-} from "../../src/index.js";
+import type { ChangeFeed, FeedState, Kv, KvChange, KvEntryMaybe, KvKey } from "../../src/index.js";
 import { airportKey, arrivedKey, countAirports, departedKey, type Flight } from "./flight.js";
+
+/** The selectors that this job uses. */
+export type FlightSelector = { readonly key: KvKey } | { readonly prefix: KvKey };
 
 /** What one change feed was asked for and what it delivered. */
 export interface FeedObservation {
   readonly name: string;
-  readonly selectors: readonly ChangeSelector[];
+  readonly selectors: readonly FlightSelector[];
   readonly changes: readonly KvChange[];
   /** Why it ended, if it did not end with the store. */
   readonly error: unknown;
@@ -32,7 +27,7 @@ export interface LevelObservation {
 
 interface FeedPlan {
   readonly name: string;
-  readonly selectors: readonly ChangeSelector[];
+  readonly selectors: readonly FlightSelector[];
   /** A reader that sleeps now and then, with a small buffer, so that it falls behind and has to catch up. */
   readonly isSlow?: boolean;
 }
@@ -43,7 +38,7 @@ const SLOW_CHANGES_PER_SLEEP = 100;
 
 export class FeedObserver implements FeedObservation {
   readonly name: string;
-  readonly selectors: readonly ChangeSelector[];
+  readonly selectors: readonly FlightSelector[];
   readonly changes: KvChange[] = [];
   /** Resolves when the feed has ended, whatever the reason. */
   readonly ended: Promise<void>;

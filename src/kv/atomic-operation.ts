@@ -118,11 +118,11 @@ export class AtomicOperation {
    * Makes the commit.
    *
    * *Durability*: as the store was opened. When it rejects, nothing has changed, except with KvUnknownOutcomeError and
-   * KvClosedError, when nobody knows.
+   * KvInterruptedError, when nobody knows.
    *
    * @returns `ok: false`, and which checks failed with what is there instead, when a check did not hold.
    * @throws KvTypeError KV_INVALID_CHECK, KV_INVALID_KEY, KV_INVALID_MUTATION (arithmetic on something else than a number of its kind),
-   * KV_LIMIT_EXCEEDED; KvClosedError; KvUnknownOutcomeError; KvStorageError; KvShardFailedError; KvShardStalledError;
+   * KV_LIMIT_EXCEEDED; KvClosedError; KvInterruptedError; KvUnknownOutcomeError; KvStorageError; KvShardFailedError; KvShardStalledError;
    * KvOverloadedError.
    */
   async commit(): Promise<KvCommitResult | KvCommitError> {

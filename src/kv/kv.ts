@@ -8,17 +8,23 @@ import { checkPointKey, checkReadKey, type EncodedKey, encodeKey, type KvKey } f
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvClosedError, KvError, KvTypeError } from "../errors.js";
-import { QUEUE_CONCURRENCY_DEFAULT } from "../limits.js";
 import { DeadLetters } from "../queue/dead-letters.js";
-import { checkListenOptions, type KvEnqueueOptions, type KvListenOptions } from "../queue/enqueue-options.js";
-import type { QueueHandler, QueueListener } from "../queue/queue-listener.js";
+import type { KvEnqueueOptions, KvListenOptions } from "../queue/enqueue-options.js";
+import type { QueueHandler } from "../queue/queue-listener.js";
+import { QueueScope } from "../queue/queue-scope.js";
 import { type QueueStats, queueTallies } from "../queue/queue-stats.js";
 import { Caller, type History } from "../router/caller.js";
 import type { StoreHandle, StoreSettings } from "../router/sharing.js";
 import type { ShardStats } from "../router/stats.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
 import { DispatcherScope } from "../watch/dispatcher-scope.js";
-import type { ChangeSelector, ChangesOptions } from "../watch/kv-change.js";
+import type { FeedStats } from "../watch/feed-stats.js";
+import type {
+  ChangeSelector,
+  ChangesOptions,
+  KvChangeEvent,
+  PlainChangesOptions,
+} from "../watch/kv-change.js";
 import { watchKeys } from "../watch/level-watch.js";
 import { AtomicOperation } from "./atomic-operation.js";
 import {
@@ -69,6 +75,10 @@ export interface KvStats {
   readonly pendingCommits: number;
   /** Snapshots of this Kv that are open and pin pages. */
   readonly openSnapshots: number;
+  /** Each open change feed of this Kv, in the order in which they were opened. */
+  readonly feeds: readonly FeedStats[];
+  /** Open `watch(keys)` streams of this Kv. */
+  readonly watches: number;
 }
 
 /** What a Kv is made of besides its thread's way to the shards. */
@@ -96,7 +106,7 @@ export class Kv {
   readonly #context: CommitContext;
   readonly #scope: DispatcherScope;
   readonly #snapshots = new Set<KvSnapshot>();
-  readonly #listeners = new Set<QueueListener>();
+  readonly #queue: QueueScope;
   #closing: Promise<void> | null = null;
   /** Whether `close` was called, or the Kv disposed of, by its user. */
   #isGivenUp = false;
@@ -109,6 +119,7 @@ export class Kv {
     this.#caller = caller;
     this.#options = options;
     this.#scope = new DispatcherScope(caller.dispatcher);
+    this.#queue = new QueueScope(caller.queue);
     this.#context = {
       clock: caller.clock,
       shardOf: (key) => caller.router.shardOf(key),
@@ -232,16 +243,7 @@ export class Kv {
     options: KvListenOptions = {},
   ): Promise<void> {
     if (this.#closing !== null) throw new KvError("KV_CLOSED", "Queue already closed");
-    checkListenOptions(handler, options);
-    const { concurrency = QUEUE_CONCURRENCY_DEFAULT, onError = reportHandlerError, signal } = options;
-    if (signal?.aborted) return;
-    const listener = this.#caller.queue.listen({ handler: handler as QueueHandler, concurrency, onError });
-    const stop = () => listener.stop();
-    this.#listeners.add(listener);
-    signal?.addEventListener("abort", stop, { once: true });
-    await listener.done;
-    signal?.removeEventListener("abort", stop);
-    this.#listeners.delete(listener);
+    return this.#queue.listen(handler as QueueHandler, options);
   }
 
   /** The messages that could not be delivered. */
@@ -295,14 +297,35 @@ export class Kv {
   }
 
   /**
-   * Every change of some keys or prefixes that is committed from now on, in the order of the whole store.
+   * Every change of some keys, in the order of the whole store: those that are committed from now on, those after a position
+   * (`since`), or the state and then what changes it (`initial`).
    *
-   * @throws KvTypeError KV_INVALID_SELECTOR, KV_INVALID_OPTION, KV_INVALID_KEY; KvClosedError; the signal's reason.
+   * *Order*, *Lag*, *Resuming*, *Closing*: see {@link ChangeFeed}. An idle feed takes about 3 KB of memory, and costs nothing when
+   * something else changes.
+   *
+   * @param options With `progressMs`, `initial`, `onTrimmed: "resync"` or a dropping `overflow` the feed has progress or lagged events
+   * among its changes.
+   * @throws KvTypeError KV_INVALID_SELECTOR, KV_INVALID_OPTION, KV_INVALID_KEY; KvClosedError; the signal's reason. Nothing was opened
+   * then. While iterating: KvHistoryTrimmedError, KvWatchOverflowError, KvSnapshotExpiredError (the state was read too slowly), or what
+   * `where` throws; then the feed is closed.
+   *
+   * @example
+   * for await (const change of kv.changes({ prefix: ["orders"] }, { since: await lastPosition() })) {
+   *   await handle(change); // and keep change.position with what it did
+   * }
    */
   changes<T = unknown>(
     selectors: ChangeSelector | readonly ChangeSelector[],
-    options: ChangesOptions = {},
-  ): ChangeFeed<T> {
+    options?: PlainChangesOptions<T>,
+  ): ChangeFeed<T>;
+  changes<T = unknown>(
+    selectors: ChangeSelector | readonly ChangeSelector[],
+    options?: ChangesOptions<T>,
+  ): ChangeFeed<T, KvChangeEvent<T>>;
+  changes<T = unknown>(
+    selectors: ChangeSelector | readonly ChangeSelector[],
+    options: ChangesOptions<T> = {},
+  ): ChangeFeed<T> | ChangeFeed<T, KvChangeEvent<T>> {
     this.#checkOpen();
     return openChangeFeed<T>(this.#scope, selectors, options);
   }
@@ -332,13 +355,15 @@ export class Kv {
     return this.#options.share(this.#options);
   }
 
-  /** What the shards, and this thread's calls, are doing. Cheap: it asks no thread. */
+  /** What the shards, this thread's calls and this Kv's feeds are doing. It asks no thread; its cost grows with the number of feeds. */
   stats(): KvStats {
     this.#checkOpen();
     return {
       shards: this.#caller.shardStats(),
       pendingCommits: this.#caller.router.pendingCount,
       openSnapshots: this.#snapshots.size,
+      feeds: this.#scope.feedStats(),
+      watches: this.#scope.watchCount,
     };
   }
 
@@ -396,7 +421,7 @@ export class Kv {
 
   #close(): Promise<void> {
     for (const snapshot of this.#snapshots) snapshot.close();
-    for (const listener of this.#listeners) listener.close();
+    this.#queue.close();
     this.#scope.close();
     this.#caller.abandon(this);
     return this.#options.release();
@@ -435,9 +460,4 @@ export class Kv {
 /** A commit of one mutation. */
 function lone(mutation: DraftMutation): CommitDrafts {
   return { checks: [], mutations: [mutation], messages: [] };
-}
-
-/** As Deno does. */
-function reportHandlerError(error: unknown): void {
-  console.error("Exception in queue handler", error);
 }

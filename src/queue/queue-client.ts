@@ -14,24 +14,20 @@
  * 4. A message that can't be delivered dies by a commit, which writes its keys, too; that commit is made only while it is leased here.
  */
 
+import { debuglog } from "node:util";
 import type { CommitFields } from "../codec/commit-frame.js";
-import { MutationType } from "../codec/commit-frame.js";
 import { Outcome, type QueueCommand } from "../codec/queue-command.js";
-import { decodeMessage, type MessageFields } from "../codec/queue-message.js";
+import type { MessageFields } from "../codec/queue-message.js";
 import { type LeaseFields, type Reply, ReplyStatus } from "../codec/reply-frame.js";
 import { decodeValue } from "../codec/value.js";
-import { KvCorruptError, KvShardFailedError, KvUnknownOutcomeError } from "../errors.js";
-import {
-  DRAIN_MS_MAX,
-  QUEUE_ERROR_BYTES_MAX,
-  QUEUE_HELD_MAX,
-  QUEUE_INTERRUPTIONS_MAX,
-  QUEUE_RETRY_MS,
-  QUEUE_TURN_MESSAGES_MAX,
-} from "../limits.js";
+import { KvShardFailedError, KvUnknownOutcomeError } from "../errors.js";
+import { DRAIN_MS_MAX, QUEUE_HELD_MAX, QUEUE_RETRY_MS, QUEUE_TURN_MESSAGES_MAX } from "../limits.js";
 import type { Control } from "../ring/control.js";
 import { QueueListener, type QueueListenerOptions } from "./queue-listener.js";
 import { type Held, ShardLine } from "./shard-line.js";
+import { burialOf, type CauseOfDeath, readMessage, reasonNotToHandle, textOf } from "./undeliverable.js";
+
+const debug = debuglog("belfry:queue");
 
 export interface QueueClientOptions {
   readonly control: Control;
@@ -46,12 +42,6 @@ export interface QueueClientOptions {
   /** There is a listener, or something to tell a shard, or there is none any more: the process must live, or may end. */
   readonly hold: () => void;
   readonly release: () => void;
-}
-
-/** Why a message is given up. */
-interface CauseOfDeath {
-  readonly failures: number;
-  readonly error: string;
 }
 
 export class QueueClient {
@@ -137,6 +127,7 @@ export class QueueClient {
   async drain(): Promise<void> {
     for (const listener of this.#listeners) listener.close();
     this.#isClosed = true;
+    if (!this.#lines.some(({ heldCount, isSettling }) => heldCount > 0 || isSettling)) return;
     // A handler may itself have closed the store, and end right after it.
     await new Promise((resolve) => setImmediate(resolve));
     for (const line of this.#lines) if (line.state === "pausing") line.state = "idle";
@@ -182,6 +173,7 @@ export class QueueClient {
   }
 
   #pause(line: ShardLine): void {
+    debug("shard %d is not asked for %d ms", line.shard, QUEUE_RETRY_MS);
     line.state = "pausing";
     setTimeout(() => {
       if (line.state === "pausing") line.state = "idle";
@@ -232,8 +224,8 @@ export class QueueClient {
   }
 
   async #handle(held: Held, listener: QueueListener, bytes: Uint8Array | undefined): Promise<void> {
-    const message = bytes === undefined ? UNREADABLE : readMessage(bytes);
-    const reason = message === UNREADABLE ? "its bytes are damaged" : usedUpReason(held, message);
+    const message = readMessage(bytes);
+    const reason = reasonNotToHandle(held, message);
     if (reason !== null)
       return this.#bury(held, listener, message, { failures: held.failures, error: reason });
     try {
@@ -272,35 +264,20 @@ export class QueueClient {
       await new Promise((resolve) => setTimeout(resolve, QUEUE_RETRY_MS).unref());
       if (this.#isClosed) return listener.leave();
     }
+    debug("a message of shard %d is a dead letter: %s", held.shard, cause.error);
     this.#lines[held.shard]!.drop(held);
     listener.leave();
     this.#schedulePoll();
   }
 
-  async #tryBury({ shard, id }: Held, message: MessageFields, cause: CauseOfDeath): Promise<boolean> {
-    const { holder, shardOf } = this.#options;
-    const error = Buffer.from(cause.error).subarray(0, QUEUE_ERROR_BYTES_MAX);
-    const burial = { id, holder, failures: cause.failures, error };
-    const fields: CommitFields = {
-      checks: [],
-      mutations: message.keys.map((key) => ({
-        type: MutationType.SET,
-        shard: shardOf(key),
-        key,
-        keyKind: 0,
-        encoding: message.encoding,
-        value: message.value,
-        expiresAtMs: 0,
-      })),
-      queue: { shard, enqueues: [], burials: [burial] },
-    };
+  async #tryBury(held: Held, message: MessageFields, cause: CauseOfDeath): Promise<boolean> {
     try {
-      const reply = await this.#options.commit(fields);
+      const reply = await this.#options.commit(burialOf(held, message, cause, this.#options));
       // Refused: the lease is gone, since an earlier try was made whose answer was lost, or the shard is lost.
       return reply.status === ReplyStatus.committed || reply.status === ReplyStatus.refused;
-    } catch (reason) {
-      const isNews = !this.#isClosed && !(reason instanceof KvUnknownOutcomeError);
-      if (isNews) this.#warn("a message that can't be delivered could not be put aside yet", reason);
+    } catch (error) {
+      const isNews = !this.#isClosed && !(error instanceof KvUnknownOutcomeError);
+      if (isNews) this.#warn("a message that can't be delivered could not be put aside yet", error);
       return false;
     }
   }
@@ -359,33 +336,4 @@ export class QueueClient {
   #warn(what: string, error: unknown): void {
     process.emitWarning(`${what}: ${textOf(error)}`, "BelfryWarning");
   }
-}
-
-/** Stands for a message whose bytes are damaged: it goes to the dead letters, so that it stops nobody. */
-const UNREADABLE: MessageFields = {
-  encoding: 0,
-  value: new Uint8Array(0),
-  enqueuedAtMs: 0,
-  backoffMs: [],
-  keys: [],
-};
-
-function readMessage(bytes: Uint8Array): MessageFields {
-  try {
-    return decodeMessage(bytes);
-  } catch (error) {
-    if (error instanceof KvCorruptError) return UNREADABLE;
-    throw error;
-  }
-}
-
-/** Why a message is not to be handled any more; `null` when it is. */
-function usedUpReason({ failures, interruptions }: Held, { backoffMs }: MessageFields): string | null {
-  if (failures > backoffMs.length) return `its handler failed ${failures} times`;
-  if (interruptions <= QUEUE_INTERRUPTIONS_MAX) return null;
-  return `its handling was interrupted ${interruptions} times by the end of a process or thread`;
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
 }

@@ -194,6 +194,18 @@ export class Control {
     return Number(floor < lowest ? floor : lowest);
   }
 
+  /**
+   * Every change of one shard whose counter is below the result has been published to its ring: the same as {@link watermark} for readers
+   * who don't ask for the other shards. The round's floor counts: a shard's new thread sets its mark anew, above the round that it owes.
+   */
+  shardLine(shard: number): number {
+    const next = Atomics.load(this.longs, COUNTER_LINE * LINE_LONGS) + 1n;
+    const inFlight = Atomics.load(this.longs, this.#shardLong(shard, SHARD_LOWEST_IN_FLIGHT));
+    const floor = Atomics.load(this.longs, FLOOR_LINE * LINE_LONGS);
+    const lowest = inFlight < next ? inFlight : next;
+    return Number(floor < lowest ? floor : lowest);
+  }
+
   // ── callers ──────────────────────────────────────────────────────────────────────────────────────
 
   /** Index of a caller's bell in {@link words}, for `Atomics.waitAsync`. */

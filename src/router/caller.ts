@@ -5,6 +5,8 @@
 import { type ClockHandle, clockFrom, type KvClock, type ManualClock } from "../clock.js";
 import {
   compareVersionstampBytes,
+  readCounter,
+  readOrder,
   readVersionstamp,
   VERSIONSTAMP_BYTES,
   writeVersionstamp,
@@ -18,7 +20,9 @@ import { callerHolder } from "../ring/sequencing-lock.js";
 import type { Manifest } from "../store/manifest.js";
 import { type Durability, ShardStore } from "../store/shard-store.js";
 import { Dispatcher } from "../watch/dispatcher.js";
-import type { Stamp } from "../watch/stamp.js";
+import { FIRST_STAMP, type Stamp } from "../watch/stamp.js";
+import type { StateSnapshot } from "../watch/state-snapshot.js";
+import { publishShardRestart } from "../watch/watch-diagnostics.js";
 import { Bell } from "./bell.js";
 import { type CommitOwner, CommitRouter } from "./commit-router.js";
 import { Reader } from "./reader.js";
@@ -108,6 +112,8 @@ export class Caller {
       setWatching: (watching) => this.control.setWatching(caller, watching),
       onActive: () => this.#bell.hold(),
       onIdle: () => this.#bell.release(),
+      takeState: () => this.#takeState(),
+      setPreviousWanted: (wanted) => this.control.setPreviousWanted(caller, wanted),
     });
     this.queue = new QueueClient({
       control: this.control,
@@ -147,6 +153,7 @@ export class Caller {
 
   /** A shard has a new thread. */
   shardRestarted(shard: number): void {
+    publishShardRestart({ shard, restarts: this.control.incarnation(shard) });
     this.dispatcher.restart(shard);
     this.router.shardRestarted(shard);
     // What the dead thread had answered is known before the new one is told what this thread knows.
@@ -183,6 +190,25 @@ export class Caller {
     return this.dispatcher.poll();
   }
 
+  /** A cut of the whole store, as a feed reads it that begins with the state. */
+  async #takeState(): Promise<StateSnapshot> {
+    const { reader, clock } = this;
+    const cut = await reader.snapshot();
+    const lastStamps = this.stores.map((store, shard) =>
+      stampOfBytes(store.lastVersionstamp(cut.snapshot(shard))),
+    );
+    return {
+      lastStamps,
+      read: (start, end, limit) =>
+        reader.readRange({ range: { start, end }, reverse: false, limit }, cut, (key, entry) => ({
+          key: Uint8Array.from(key),
+          entry: Uint8Array.from(entry),
+        })),
+      nowMs: () => clock.nowMs(),
+      done: () => cut.done(),
+    };
+  }
+
   /** As every read: what a round wrote is read when all shards of the round have it. */
   async #readMessages(shard: number, ids: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     if (this.reader.cuts.isUnsettled(shard)) await this.reader.cuts.settled([shard]);
@@ -202,6 +228,12 @@ export class Caller {
     }
     return store.readLog(versionstamp, bytesMax);
   }
+}
+
+/** A new shard has none: nothing is at or below the first stamp. */
+function stampOfBytes(versionstamp: Uint8Array | undefined): Stamp {
+  if (versionstamp === undefined) return FIRST_STAMP;
+  return { counter: readCounter(versionstamp, 0), order: readOrder(versionstamp, 0) };
 }
 
 /** The handle by which other threads read the same clock. */

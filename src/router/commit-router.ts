@@ -29,7 +29,7 @@ import { CALLER_BACKLOG_BYTES_MAX, STALL_MS_MAX } from "../limits.js";
 import type { Control } from "../ring/control.js";
 import { FrameBatch } from "../ring/frame-ring.js";
 import { isLaterRound, ROUND_FRAME_BYTES_MAX, type RoundEntry, type RoundRing } from "../ring/round-ring.js";
-import { encodeCommit, type RequestBody, type ShardClient } from "./shard-client.js";
+import { bodyBytes, encodeCommit, type RequestBody, type ShardClient } from "./shard-client.js";
 
 /** Time between two looks at the commits of a round that lost one of its threads, in milliseconds. */
 const ORPHAN_LOOK_MS = 50;
@@ -383,16 +383,6 @@ export class CommitRouter {
     while (this.#pending.has(this.#nextRequestId));
     return this.#nextRequestId;
   }
-}
-
-/** What a waiting request holds in memory. */
-function bodyBytes(body: RequestBody): number {
-  if (body instanceof Uint8Array) return body.length + 100;
-  const queued = body.queue?.enqueues.reduce((bytes, { message }) => bytes + message.length + 100, 0) ?? 0;
-  return body.mutations.reduce(
-    (bytes, { key, value }) => bytes + key.length + value.length + 100,
-    100 + queued,
-  );
 }
 
 function isMulti(participants: number): boolean {

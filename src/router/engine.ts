@@ -23,6 +23,7 @@ import { createRoundMemory } from "../ring/round-ring.js";
 import type { LogBounds } from "../shard/log-trimmer.js";
 import { type ManifestWish, shardDirectory } from "../store/manifest.js";
 import type { Durability, ShardStore } from "../store/shard-store.js";
+import { isTrimWanted, publishTrim } from "../watch/watch-diagnostics.js";
 import { Caller, handleOf, openStores, type SharedStore } from "./caller.js";
 import { guardExit, unguardExit } from "./exit-guard.js";
 import { Home } from "./home.js";
@@ -59,6 +60,8 @@ export class Engine {
   readonly #threads: ShardThreads;
   readonly #watchdog: NodeJS.Timeout;
   readonly #forgetClock: () => void;
+  /** The log's horizon as the watchdog saw it last. */
+  #oldest: string | null = null;
   #closing: Promise<void> | null = null;
 
   /** Opens the store in `path`, or (`null`) a private one that vanishes when it is closed. */
@@ -211,6 +214,7 @@ export class Engine {
 
   #watch(): void {
     const { control, router } = this.caller;
+    if (isTrimWanted()) this.#tellTrim();
     for (let shard = 0; shard < control.shardCount; shard++) {
       const sinceMs = control.busySinceMs(shard);
       const busyMs = sinceMs === 0 ? 0 : Date.now() - sinceMs;
@@ -218,6 +222,13 @@ export class Engine {
       router.shardStalled(shard, stalledMs);
       this.sharing.stalled(shard, stalledMs);
     }
+  }
+
+  /** The first look after somebody has subscribed only notes where the horizon is. */
+  #tellTrim(): void {
+    const { oldest, bytes } = this.caller.history();
+    if (this.#oldest !== null && oldest > this.#oldest) publishTrim({ oldest, bytes });
+    this.#oldest = oldest;
   }
 
   /** A clock that is moved by hand wakes the shards, whose timers follow it. */

@@ -146,3 +146,13 @@ export function encodeCommit(fields: CommitFields): Uint8Array {
   writeCommitFrame(frame, 0, fields);
   return frame;
 }
+
+/** What a waiting request holds in memory. */
+export function bodyBytes(body: RequestBody): number {
+  if (body instanceof Uint8Array) return body.length + 100;
+  const queued = body.queue?.enqueues.reduce((bytes, { message }) => bytes + message.length + 100, 0) ?? 0;
+  return body.mutations.reduce(
+    (bytes, { key, value }) => bytes + key.length + value.length + 100,
+    100 + queued,
+  );
+}

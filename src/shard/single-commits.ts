@@ -16,7 +16,7 @@ import { decodeQueueCommand, type QueueCommand } from "../codec/queue-command.js
 import { type Reply, ReplyStatus, readRequestId } from "../codec/reply-frame.js";
 import { REQUEST_HEADER_BYTES, RequestKind, readRequestKind } from "../codec/request-frame.js";
 import { formatVersionstamp } from "../codec/versionstamp.js";
-import { BATCH_BYTES_MAX, BATCH_COMMITS_MAX } from "../limits.js";
+import { BATCH_BYTES_MAX, BATCH_COMMITS_MAX, QUEUE_MOVES_MAX } from "../limits.js";
 import { FrameBatch } from "../ring/frame-ring.js";
 import type { AttachedCaller, CallerLinks } from "./caller-links.js";
 import type { ChangeBatch } from "./change-batch.js";
@@ -124,6 +124,8 @@ export class SingleCommits {
     const nowMs = this.#writer.clock.nowMs();
     this.#counter = this.#writer.control.takeCounter(this.#writer.shard);
     this.#order = -1;
+    // What is due goes with the transaction that there is anyway, before whoever asks for it.
+    if (this.#writer.queue.nextDueMs <= nowMs) this.#writer.queue.moveDue(nowMs, QUEUE_MOVES_MAX);
     for (const request of requests) {
       const { body, caller } = request;
       if (body === null) continue;

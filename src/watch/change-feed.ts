@@ -4,7 +4,8 @@
  * The naive feed queues what its consumer has not read yet, and grows until the process dies, or drops what does not fit, and
  * lies. This one holds a bounded buffer. When a commit does not fit, it is `behind`: it takes nothing more and remembers one number,
  * the last stamp before that commit. When the consumer has emptied the buffer, it is `catching-up`: it reads the shards' logs from that
- * number on in bounded slices, one a turn of the event loop, until it has reached the dispatcher, and is `live` again.
+ * number on in bounded slices, one a turn of the event loop, until it has reached the dispatcher, and is `live` again. A feed that
+ * begins in the past begins as `catching-up`; one that begins with the state reads that first and is `behind` then.
  *
  * Why neither a gap nor a duplicate comes of it. Let D be the dispatcher's `deliveredThrough`: every commit up to D has been
  * offered, none above has; and every commit up to D is in the logs. While `live`, the feed has taken every offered commit that it
@@ -12,29 +13,61 @@
  * A slice takes from the logs commits above `resume` and up to D, in order. If it stops at a commit that does not fit, `resume` is just
  * before that one, which is the same situation again. If it stops because nothing is left up to D, the feed has all up to D and
  * nothing above. A slice is one synchronous step on the dispatcher's own thread, so D has not moved meanwhile: from here on it
- * is offered every commit above D. That is what `live` means.
+ * is offered every commit above D. That is what `live` means. One thing is to be waited for: a subscription is offered only commits that
+ * begin after it, so a feed that reads the log before D has come to that line (`after`) waits until it has.
+ *
+ * In each shard's order the same holds with a line for each shard: `ahead` is the last commit of each that was taken. When the feed falls
+ * behind, the log is read from D on, of each shard from `ahead` on; when it has met D, what the dispatcher has shown ahead of D meanwhile is
+ * offered once more.
  *
  * Invariants:
- * 1. The consumer gets every wanted commit after the feed's start, once, in order, the changes of a commit one after the other.
- * 2. In memory are at most the buffer's bounds, or one commit; and while catching up, one slice of log.
+ * 1. The consumer gets every wanted commit after the feed's start, once, in order, the changes of a commit one after the other; what a
+ *    policy drops is announced in its place, but for superseded changes with `latest`.
+ * 2. In memory are at most the buffer's bounds, or one commit; and while catching up, one slice of log, or one chunk of the state.
  * 3. The feed is `closed` for good. What was in the buffer then is still handed over, unless the consumer itself ended the feed.
- * 4. One `next` waits at a time; it waits only when the buffer is empty.
+ * 4. One `next` waits at a time; it waits only when the buffer is empty. The consumer's code runs in no call of the dispatcher.
  *
- * It sets no timer and does not hold the process: the dispatcher does, as long as the feed listens.
+ * It sets no timer but that of progress events, and does not hold the process: the dispatcher does, as long as the feed listens.
  */
+import { ReadableStream } from "node:stream/web";
 import type { ChangeRecord } from "../codec/change-record.js";
-import { KvCorruptError, KvTypeError } from "../errors.js";
-import { checkChangesOptions, encodeSelectors, type FeedBounds } from "./change-selectors.js";
+import { KvCorruptError, KvHistoryTrimmedError, KvTypeError, KvWatchOverflowError } from "../errors.js";
+import { checkChangesOptions, type FeedSettings, futurePosition } from "./change-options.js";
+import { encodeSelectors } from "./change-selectors.js";
 import { CommittedChange } from "./committed-change.js";
 import type { CommitListener, CommitSource, Subscription } from "./dispatcher.js";
-import { FeedBuffer } from "./feed-buffer.js";
-import type { ChangeSelector, ChangesOptions, KvChange } from "./kv-change.js";
+import { type BufferItem, FeedBuffer } from "./feed-buffer.js";
+import type { FeedState, FeedStats } from "./feed-stats.js";
+import { type InitialChange, InitialRead } from "./initial-read.js";
+import type {
+  ChangeSelector,
+  ChangesOptions,
+  KvChange,
+  KvChangeEvent,
+  PlainChangesOptions,
+} from "./kv-change.js";
 import type { LogReader } from "./log-reader.js";
-import { type EncodedSelector, Matcher } from "./matcher.js";
-import { laterStamp, type Stamp, stampBefore } from "./stamp.js";
-
-/** Where a feed stands: fed as commits happen; with a full buffer; reading the log; at its end. */
-export type FeedState = "live" | "behind" | "catching-up" | "closed";
+import type { EncodedSelector } from "./matcher.js";
+import {
+  formatPosition,
+  formatStamp,
+  type Position,
+  parsePosition,
+  positionBehind,
+  START_POSITION,
+  WHOLE_COMMIT,
+} from "./position.js";
+import { RecordFilter } from "./record-filter.js";
+import {
+  compareStamps,
+  FIRST_STAMP,
+  lastStampBelow,
+  laterStamp,
+  type Stamp,
+  stampBefore,
+  stampOf,
+} from "./stamp.js";
+import { publishCatchUp, publishLag } from "./watch-diagnostics.js";
 
 const MOVES: Record<FeedState, readonly FeedState[]> = {
   live: ["behind", "closed"],
@@ -46,13 +79,10 @@ const MOVES: Record<FeedState, readonly FeedState[]> = {
 /** How a feed ends, after what is in its buffer. */
 type Ending = { readonly kind: "done" } | { readonly kind: "error"; readonly error: unknown };
 
-interface Waiter<T> {
-  readonly resolve: (result: IteratorResult<KvChange<T>, undefined>) => void;
+interface Waiter<E> {
+  readonly resolve: (result: IteratorResult<E, undefined>) => void;
   readonly reject: (reason: unknown) => void;
 }
-
-/** Every feed has a matcher of its own for the log: who is visited does not matter there. */
-const WANTED = true;
 
 /**
  * Opens a feed of the changes of `selectors`.
@@ -61,54 +91,113 @@ const WANTED = true;
  * was aborted already. Nothing was opened then.
  */
 export function openChangeFeed<T = unknown>(
-  dispatcher: CommitSource,
+  source: CommitSource,
   selectors: ChangeSelector | readonly ChangeSelector[],
-  options: ChangesOptions = {},
-): ChangeFeed<T> {
+  options?: PlainChangesOptions<T>,
+): ChangeFeed<T>;
+export function openChangeFeed<T = unknown>(
+  source: CommitSource,
+  selectors: ChangeSelector | readonly ChangeSelector[],
+  options?: ChangesOptions<T>,
+): ChangeFeed<T, KvChangeEvent<T>>;
+export function openChangeFeed<T>(
+  source: CommitSource,
+  selectors: ChangeSelector | readonly ChangeSelector[],
+  options: ChangesOptions<T> = {},
+): ChangeFeed<T> | ChangeFeed<T, KvChangeEvent<T>> {
   const encoded = encodeSelectors(selectors);
-  const bounds = checkChangesOptions(options);
-  bounds.signal?.throwIfAborted();
-  return new ChangeFeed<T>(dispatcher, encoded, bounds);
+  const settings = checkChangesOptions(options);
+  const { since, signal } = settings;
+  if (typeof since === "object" && since.stamp.counter > source.counter)
+    throw futurePosition(options.since!, formatStamp(lastStampBelow(source.counter + 1)));
+  signal?.throwIfAborted();
+  return new ChangeFeed<T, KvChangeEvent<T>>(source, encoded, settings);
 }
 
 /**
- * The changes of some keys, as they are committed.
+ * The changes of some keys, as they are committed, and between them the events that its options ask for.
  *
  * *Order*: that of the whole store; the changes of one commit come one directly after the other. *Lag*: a consumer that is slower than
- * the writers never slows them and loses nothing: the feed falls `behind` and catches up from the change log.
+ * the writers never slows them, and by default loses nothing: the feed falls `behind` and catches up from the change log. Other
+ * policies drop, and say so: see {@link ChangesOptions.overflow}. *Resuming*: keep the `position` of the last change that was handled, and
+ * give it as `since`; if the log has lost what follows, see {@link ChangesOptions.onTrimmed}.
  * *Closing*: `close()`, leaving the loop, or aborting the signal ends the feed at once and drops what is in its buffer; when the
- * store is closed, what is in the buffer still comes, then the end. The versionstamp of the last change received says where it ended.
+ * store is closed, what is in the buffer still comes, then the end.
  */
-export class ChangeFeed<T = unknown> implements AsyncIterable<KvChange<T>> {
-  readonly #dispatcher: CommitSource;
+export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E> {
+  readonly #source: CommitSource;
   readonly #selectors: readonly EncodedSelector[];
+  readonly #settings: FeedSettings;
   readonly #buffer: FeedBuffer;
-  readonly #subscription: Subscription;
-  readonly #signal: AbortSignal | undefined;
-  #state: FeedState = "live";
+  #subscription: Subscription;
+  /** The dispatcher has ended the subscription because the log has lost what it needed: a new one is needed to go on. */
+  #isCutOff = false;
+  #state: FeedState;
   /** While `behind` or `catching-up`: all up to it was taken. */
   #resume: Stamp;
-  /** While `catching-up`. */
+  /** Where the feed begins: of that commit, changes up to the place are not wanted. */
+  #begin: Position | undefined;
+  /** The log's oldest position is wanted, and nothing was read from it yet. */
+  #isEarliest = false;
+  /** While `catching-up`: one of them. */
   #log: LogReader | undefined;
-  #wanted: Matcher<typeof WANTED> | undefined;
-  #waiter: Waiter<T> | undefined;
+  #initial: InitialRead | undefined;
+  /** What the log has lost, until the state that takes its place is there. */
+  #unknownFrom: Stamp | undefined;
+  #filter: RecordFilter | undefined;
+  #waiter: Waiter<E> | undefined;
+  #isServeDue = false;
   /** While `closed`: what comes behind the buffer. */
   #ending: Ending = { kind: "done" };
   #isIterated = false;
+  #progressTimer: NodeJS.Timeout | undefined;
+  #isProgressDue = false;
+  #progress: Stamp = FIRST_STAMP;
+  #unwantPrevious: (() => void) | undefined;
+  #laggingSinceMs = 0;
+  #delivered = 0;
+  #dropped = 0;
+  /** Changes that were offered and not taken since the feed was live last. */
+  #untaken = 0;
+  /** In each shard's order: of each shard, the last commit that was taken ahead. */
+  readonly #ahead: Stamp[] = [];
+  #catchUps = 0;
+  #position: string;
 
   /** Use {@link openChangeFeed}. */
-  constructor(dispatcher: CommitSource, selectors: readonly EncodedSelector[], bounds: FeedBounds) {
-    this.#dispatcher = dispatcher;
+  constructor(source: CommitSource, selectors: readonly EncodedSelector[], settings: FeedSettings) {
+    this.#source = source;
     this.#selectors = selectors;
-    this.#buffer = new FeedBuffer(bounds.bufferBytesMax, bounds.bufferCountMax);
-    this.#signal = bounds.signal;
-    this.#subscription = dispatcher.listen(selectors, this.#listener(), "later");
+    this.#settings = settings;
+    this.#buffer = new FeedBuffer(settings.bufferBytesMax, settings.bufferCountMax);
+    this.#subscription = this.#subscribe();
     this.#resume = this.#subscription.after;
-    this.#signal?.addEventListener("abort", this.#onAbort);
+    this.#position = positionBehind(this.#resume);
+    this.#state = "live";
+    if (settings.initial || settings.since !== "now") this.#beginInThePast(settings);
+    if (settings.shownAs === "previous") this.#unwantPrevious = source.wantPrevious();
+    if (settings.progressMs !== undefined)
+      this.#progressTimer = setInterval(() => this.#sayProgress(), settings.progressMs).unref();
+    settings.signal?.addEventListener("abort", this.#onAbort);
   }
 
   get state(): FeedState {
     return this.#state;
+  }
+
+  /** How the feed is doing now. */
+  stats(): FeedStats {
+    return {
+      state: this.#state,
+      bufferedChanges: this.#buffer.count,
+      bufferedBytes: this.#buffer.bytes,
+      lagChanges: this.#buffer.count + this.#untaken,
+      lagMs: this.#lagMs,
+      delivered: this.#delivered,
+      dropped: this.#dropped,
+      catchUps: this.#catchUps,
+      position: this.#position,
+    };
   }
 
   /** Ends the feed and drops what is in its buffer. Doing it twice does nothing. */
@@ -130,7 +219,7 @@ export class ChangeFeed<T = unknown> implements AsyncIterable<KvChange<T>> {
    *
    * @throws KvTypeError KV_INVALID_OPTION when it was asked for before; that iteration goes on.
    */
-  [Symbol.asyncIterator](): AsyncIterableIterator<KvChange<T>, undefined> {
+  [Symbol.asyncIterator](): AsyncIterableIterator<E, undefined> {
     if (this.#isIterated) {
       throw new KvTypeError(
         "KV_INVALID_OPTION",
@@ -138,7 +227,7 @@ export class ChangeFeed<T = unknown> implements AsyncIterable<KvChange<T>> {
       );
     }
     this.#isIterated = true;
-    const iterator: AsyncIterableIterator<KvChange<T>, undefined> = {
+    const iterator: AsyncIterableIterator<E, undefined> = {
       next: () => this.#next(),
       return: async () => {
         this.close();
@@ -149,9 +238,33 @@ export class ChangeFeed<T = unknown> implements AsyncIterable<KvChange<T>> {
     return iterator;
   }
 
+  /**
+   * The feed as a web stream, in place of the iterator. It reads ahead as many items as `highWaterMark` says, 0 or 1 (default: 0).
+   * *Cancel*: closes the feed.
+   *
+   * @throws KvTypeError KV_INVALID_OPTION when the feed is iterated already.
+   */
+  stream(options: { readonly highWaterMark?: 0 | 1 } = {}): ReadableStream<E> {
+    const { highWaterMark = 0 } = options;
+    if (highWaterMark !== 0 && highWaterMark !== 1)
+      throw new KvTypeError("KV_INVALID_OPTION", `highWaterMark is 0 or 1, found ${String(highWaterMark)}`);
+    const iterator = this[Symbol.asyncIterator]();
+    return new ReadableStream<E>(
+      {
+        pull: async (controller) => {
+          const result = await iterator.next();
+          if (result.done) controller.close();
+          else controller.enqueue(result.value);
+        },
+        cancel: () => this.close(),
+      },
+      { highWaterMark },
+    );
+  }
+
   // ── the consumer's side ──────────────────────────────────────────────────────────────────────────
 
-  #next(): Promise<IteratorResult<KvChange<T>, undefined>> {
+  #next(): Promise<IteratorResult<E, undefined>> {
     if (this.#waiter !== undefined) {
       return Promise.reject(
         new KvTypeError(
@@ -166,124 +279,368 @@ export class ChangeFeed<T = unknown> implements AsyncIterable<KvChange<T>> {
     });
   }
 
-  /** Gives the waiting consumer what there is: a change, or the end. With an empty buffer a feed that is behind begins to catch up. */
+  /** Serves soon: the dispatcher, which may be calling, must not run the consumer's code. */
+  #wake(): void {
+    if (this.#isServeDue || (this.#waiter === undefined && !this.#buffer.isEmpty)) return;
+    this.#isServeDue = true;
+    queueMicrotask(() => {
+      this.#isServeDue = false;
+      this.#serve();
+    });
+  }
+
+  /** Gives the waiting consumer what there is: an item, or the end. With an empty buffer a feed that is not live reads on. */
   #serve(): void {
-    if (this.#waiter !== undefined) this.#serveWaiter(this.#waiter);
-    if (this.#state === "behind" && this.#buffer.count === 0) this.#beginCatchUp();
-  }
-
-  #serveWaiter(waiter: Waiter<T>): void {
-    const change = this.#buffer.shift();
-    if (change === undefined && this.#state !== "closed") return;
-    this.#waiter = undefined;
-    if (change !== undefined) this.#hand(change, waiter);
-    else if (this.#ending.kind === "done") waiter.resolve({ done: true, value: undefined });
-    else {
-      waiter.reject(this.#ending.error);
-      this.#ending = { kind: "done" };
+    while (this.#waiter !== undefined) {
+      const item = this.#buffer.shift();
+      if (item === undefined) break;
+      this.#offerItem(item, this.#waiter);
     }
+    if (this.#waiter !== undefined && this.#state === "closed") this.#handEnding(this.#waiter);
+    if (!this.#buffer.isEmpty) return;
+    if (this.#state === "live") this.#laggingSinceMs = 0;
+    else this.#readOn();
   }
 
-  /** A change that can't be decoded is the last thing that the consumer gets: what follows it would hide the gap. */
-  #hand(change: CommittedChange, waiter: Waiter<T>): void {
+  /**
+   * Hands an item over, if the consumer's filter lets it pass. A change that can't be decoded or filtered is the last thing that the
+   * consumer gets: what follows it would hide the gap.
+   */
+  #offerItem(item: BufferItem, waiter: Waiter<E>): void {
     try {
-      waiter.resolve({ done: false, value: change.decode() as KvChange<T> });
+      const event: KvChangeEvent = item.kind === "notice" ? item.event : item.decode();
+      const { where } = this.#settings;
+      if (item.kind !== "notice" && where !== undefined && !where(event as KvChange)) return;
+      // The filter may have closed the feed.
+      if (this.#waiter !== waiter) return;
+      this.#waiter = undefined;
+      this.#position = event.position;
+      if (item.kind !== "notice") this.#delivered++;
+      waiter.resolve({ done: false, value: event as E });
     } catch (error) {
-      waiter.reject(error);
-      this.close();
+      this.#buffer.clear();
+      this.#end({ kind: "error", error });
     }
+  }
+
+  #handEnding(waiter: Waiter<E>): void {
+    this.#waiter = undefined;
+    const ending = this.#ending;
+    this.#ending = { kind: "done" };
+    if (ending.kind === "done") waiter.resolve({ done: true, value: undefined });
+    else waiter.reject(ending.error);
   }
 
   // ── the dispatcher's side ────────────────────────────────────────────────────────────────────────
 
-  #listener(): CommitListener {
-    return {
-      offer: (stamp, changes) => this.#offer(stamp, changes),
+  #subscribe(): Subscription {
+    const listener: CommitListener = {
+      offer: (stamp, changes, shard) => this.#offer(stamp, changes, shard),
+      stats: () => this.stats(),
       end: () => this.#end({ kind: "done" }),
-      abort: (error) => this.#end({ kind: "error", error }),
+      abort: (error) => this.#abort(error),
     };
+    return this.#source.listen(this.#selectors, listener, "later", this.#settings.order);
   }
 
-  #offer(stamp: Stamp, changes: readonly CommittedChange[]): void {
-    if (this.#state !== "live") return;
-    if (this.#buffer.take(changes)) this.#serve();
-    else this.#fallBehind(stamp);
+  #offer(stamp: Stamp, offered: readonly CommittedChange[], shard?: number): void {
+    const { types, shownAs } = this.#settings;
+    const wanted = types === undefined ? offered : offered.filter((change) => types.has(change.type));
+    if (wanted.length === 0) return;
+    if (this.#state !== "live") {
+      this.#untaken += wanted.length;
+      return;
+    }
+    if (shard === undefined) {
+      this.#takeOffered(
+        stamp,
+        wanted.map((change) => change.as(shownAs)),
+      );
+    } else this.#offerAhead(stamp, wanted, shard);
   }
 
-  #fallBehind(refused: Stamp): void {
-    this.#resume = laterStamp(this.#subscription.after, stampBefore(refused));
+  #offerAhead(stamp: Stamp, wanted: readonly CommittedChange[], shard: number): void {
+    const taken = this.#ahead[shard];
+    if (taken !== undefined && compareStamps(stamp, taken) <= 0) return;
+    const position = positionBehind(this.#handedThrough);
+    this.#takeOffered(
+      stamp,
+      wanted.map((change) => change.ahead(this.#settings.shownAs, position)),
+    );
+    if (this.#state === "live") this.#ahead[shard] = stamp;
+  }
+
+  #takeOffered(stamp: Stamp, changes: readonly CommittedChange[]): void {
+    this.#noteLag();
+    if (!this.#buffer.take(changes)) this.#overflow(stamp, changes);
+    this.#wake();
+  }
+
+  /** While `live`: everything up to it, of all shards, was taken. */
+  get #handedThrough(): Stamp {
+    return laterStamp(this.#source.deliveredThrough, this.#subscription.after);
+  }
+
+  /** While `live`: where to go on when a commit can't be taken. */
+  #lineBefore(refused: Stamp): Stamp {
+    return this.#settings.order === "shard" ? this.#handedThrough : stampBefore(refused);
+  }
+
+  #overflow(stamp: Stamp, changes: readonly CommittedChange[]): void {
+    const { overflow, bufferCountMax, bufferBytesMax } = this.#settings;
+    const line = this.#lineBefore(stamp);
+    publishLag(() => ({ overflow, bufferedChanges: this.#buffer.count, bufferedBytes: this.#buffer.bytes }));
+    if (overflow === "catch-up") this.#missFirst(line, changes);
+    else if (overflow === "latest") {
+      if (!this.#takeCompacted(changes)) this.#missFirst(line, changes);
+    } else if (overflow === "drop-oldest") {
+      this.#dropped += this.#buffer.takeNewest(changes);
+    } else if (overflow === "drop-newest") {
+      this.#dropped += changes.length;
+      this.#buffer.noteLost(changes);
+    } else {
+      const after = formatStamp(line);
+      const error = new KvWatchOverflowError(after, bufferCountMax, bufferBytesMax);
+      this.#end({ kind: "error", error });
+    }
+  }
+
+  #takeCompacted(changes: readonly CommittedChange[]): boolean {
+    this.#dropped += this.#buffer.compact(changes);
+    return this.#buffer.take(changes);
+  }
+
+  #missFirst(line: Stamp, changes: readonly CommittedChange[]): void {
+    this.#untaken = changes.length;
+    this.#fallBehind(line);
+  }
+
+  #fallBehind(resume: Stamp): void {
+    this.#resume = resume;
     this.#log = undefined;
     this.#move("behind");
   }
 
-  // ── catching up ──────────────────────────────────────────────────────────────────────────────────
+  /** The dispatcher has failed. Where the log had lost what it needed, this feed may need less, or the state instead. */
+  #abort(error: unknown): void {
+    if (!(error instanceof KvHistoryTrimmedError)) {
+      this.#end({ kind: "error", error });
+      return;
+    }
+    this.#isCutOff = true;
+    if (this.#state === "live") this.#resume = this.#handedThrough;
+    // The log is read anew, since the reader may wait for a delivery that does not come any more.
+    this.#log = undefined;
+    if (this.#state === "live" || (this.#state === "catching-up" && this.#initial === undefined))
+      this.#move("behind");
+    this.#wake();
+  }
+
+  // ── reading what was: the log, the state ─────────────────────────────────────────────────────────
+
+  #beginInThePast({ initial, since }: FeedSettings): void {
+    this.#move("behind");
+    if (initial) {
+      this.#position = START_POSITION;
+      this.#initial = this.#readInitial();
+    } else if (typeof since === "object") {
+      this.#begin = since;
+      this.#resume = since.place === WHOLE_COMMIT ? since.stamp : stampBefore(since.stamp);
+      this.#position = formatPosition(since.stamp, since.place);
+    } else {
+      this.#isEarliest = true;
+      this.#resume = FIRST_STAMP;
+      this.#position = START_POSITION;
+    }
+    this.#readOn();
+  }
+
+  /** The buffer is empty. The state is read when the consumer asks: its snapshot must not wait for somebody who does not. */
+  #readOn(): void {
+    if (this.#state === "closed") return;
+    if (this.#isCutOff) this.#subscribeAgain();
+    if (this.#state === "behind") this.#beginCatchUp();
+    if (this.#state === "catching-up" && this.#waiter !== undefined) this.#initial?.demand();
+  }
+
+  #subscribeAgain(): void {
+    this.#isCutOff = false;
+    this.#subscription.cancel();
+    this.#subscription = this.#subscribe();
+    this.#initial?.awaitDelivery();
+  }
 
   #beginCatchUp(): void {
     this.#move("catching-up");
-    this.#log = this.#dispatcher.logReader(this.#resume);
+    if (this.#initial === undefined) this.#readLogFrom(this.#resume);
+  }
+
+  #readLogFrom(resume: Stamp): void {
+    this.#resume = resume;
+    this.#log = this.#source.logReader(resume, this.#ahead);
     this.#scheduleSlice();
   }
 
-  /** Each slice has a turn of the event loop for itself: otherwise a consumer that is always served would starve timers. */
+  /** Each slice waits for its turn: otherwise a consumer that is always served would starve timers and other feeds. */
   #scheduleSlice(): void {
-    setImmediate(() => this.#runSlice());
+    this.#source.schedule(() => this.#runSlice());
   }
 
-  #runSlice(): void {
-    if (this.#state !== "catching-up") return;
+  #runSlice(): number {
+    const log = this.#log;
+    if (this.#state !== "catching-up" || log === undefined) return 0;
+    log.beginSlice();
     try {
-      this.#readSlice(this.#log!);
+      this.#readSlice(log);
     } catch (error) {
-      this.#end({ kind: "error", error });
+      this.#logFailed(error);
     }
-    this.#serve();
+    this.#wake();
+    return log.sliceBytes;
   }
 
   /** The synchronous step of the proof in the header. */
   #readSlice(log: LogReader): void {
-    log.beginSlice();
-    const through = this.#dispatcher.deliveredThrough;
-    for (;;) {
-      const records = log.next(through);
-      if (records === "paused" || records === "met") {
-        if (records === "paused") this.#scheduleSlice();
-        else this.#goLive();
-        return;
-      }
+    const through = this.#source.deliveredThrough;
+    let records = log.next(through);
+    for (; typeof records !== "string"; records = log.next(through)) {
+      this.#isEarliest = false;
+      const stamp = stampOf(records[0]!);
       if (!this.#takeFromLog(records)) {
-        this.#fallBehind(records[0]!);
+        this.#fallBehind(stampBefore(stamp));
         return;
       }
+      this.#resume = stamp;
+      if (this.#isProgressDue) this.#noteProgress(stamp);
     }
+    if (records === "paused") this.#scheduleSlice();
+    else this.#meet(through);
+  }
+
+  /** Nothing is left up to `through`. */
+  #meet(through: Stamp): void {
+    const { after } = this.#subscription;
+    if (compareStamps(through, after) < 0) {
+      this.#source.onDelivered(after, () => this.#scheduleSlice());
+      return;
+    }
+    this.#log = undefined;
+    this.#filter = undefined;
+    this.#begin = undefined;
+    this.#isEarliest = false;
+    this.#catchUps++;
+    this.#untaken = 0;
+    this.#move("live");
+    if (this.#settings.order === "shard") this.#subscription.offerAgain();
+    publishCatchUp(() => ({
+      catchUps: this.#catchUps,
+      lagMs: this.#lagMs,
+      versionstamp: formatStamp(through),
+    }));
   }
 
   #takeFromLog(records: readonly ChangeRecord[]): boolean {
+    const { shownAs, overflow } = this.#settings;
     const wanted = records.filter((record) => this.#wants(record));
-    return wanted.length === 0 || this.#buffer.take(wanted.map((record) => new CommittedChange(record)));
-  }
-
-  #goLive(): void {
-    this.#log = undefined;
-    this.#move("live");
+    if (wanted.length === 0) return true;
+    const changes = wanted.map((record) => new CommittedChange(record).as(shownAs));
+    const isTaken = this.#buffer.take(changes) || (overflow === "latest" && this.#takeCompacted(changes));
+    if (isTaken) this.#untaken = Math.max(0, this.#untaken - changes.length);
+    return isTaken;
   }
 
   #wants(record: ChangeRecord): boolean {
-    if (this.#wanted === undefined) {
-      this.#wanted = new Matcher();
-      this.#wanted.add(WANTED, this.#selectors);
-    }
-    let isWanted = false;
-    this.#wanted.match(record, () => {
-      isWanted = true;
+    const begin = this.#begin;
+    if (begin !== undefined && compareStamps(record, begin.stamp) === 0 && record.place <= begin.place)
+      return false;
+    this.#filter ??= new RecordFilter(this.#selectors, this.#settings.types);
+    return this.#filter.wants(record);
+  }
+
+  #logFailed(error: unknown): void {
+    const isTrimmed = error instanceof KvHistoryTrimmedError;
+    const oldest = isTrimmed ? parsePosition(error.oldest)?.stamp : undefined;
+    if (this.#isEarliest && oldest !== undefined && compareStamps(oldest, this.#resume) > 0)
+      this.#readLogFrom(oldest);
+    else if (isTrimmed && this.#settings.onTrimmed === "resync") this.#resync();
+    else this.#end({ kind: "error", error });
+  }
+
+  /** The state takes the place of what the log has lost. */
+  #resync(): void {
+    this.#unknownFrom = this.#resume;
+    this.#log = undefined;
+    this.#initial = this.#readInitial();
+  }
+
+  #readInitial(): InitialRead {
+    return new InitialRead({
+      source: this.#source,
+      selectors: this.#selectors,
+      shownAs: this.#settings.shownAs,
+      onChunk: (changes, isLast) => this.#takeInitial(changes, isLast),
+      onError: (error) => this.#initialFailed(error),
     });
-    return isWanted;
+  }
+
+  /** The log may lose what the state still needed of it: then there is a newer state to begin with. */
+  #initialFailed(error: unknown): void {
+    const isTrimmed = error instanceof KvHistoryTrimmedError && this.#settings.onTrimmed === "resync";
+    if (!isTrimmed || this.#initial?.hasBegun === true) {
+      this.#end({ kind: "error", error });
+      return;
+    }
+    this.#initial = this.#readInitial();
+    this.#wake();
+  }
+
+  #takeInitial(changes: readonly InitialChange[], isLast: boolean): void {
+    const through = this.#initial!.through;
+    this.#noteLag();
+    if (this.#unknownFrom !== undefined) this.#buffer.noteUnknown(this.#unknownFrom, through, START_POSITION);
+    this.#unknownFrom = undefined;
+    this.#buffer.takeInitial(changes);
+    if (isLast) {
+      this.#initial = undefined;
+      this.#begin = undefined;
+      this.#resume = through;
+      this.#progress = through;
+      this.#buffer.noteProgress(through);
+      this.#move("behind");
+    }
+    this.#wake();
+  }
+
+  // ── progress and lag ─────────────────────────────────────────────────────────────────────────────
+
+  /** A `live` feed has taken everything up to what was delivered; one that reads the log says so at the next commit. */
+  #sayProgress(): void {
+    const through = this.#source.deliveredThrough;
+    if (this.#state !== "live") this.#isProgressDue = true;
+    else if (compareStamps(through, this.#subscription.after) >= 0) this.#noteProgress(through);
+    this.#wake();
+  }
+
+  #noteProgress(through: Stamp): void {
+    this.#isProgressDue = false;
+    if (compareStamps(through, this.#progress) <= 0) return;
+    this.#progress = through;
+    this.#buffer.noteProgress(through);
+  }
+
+  get #lagMs(): number {
+    return this.#laggingSinceMs === 0 ? 0 : performance.now() - this.#laggingSinceMs;
+  }
+
+  #noteLag(): void {
+    if (this.#laggingSinceMs === 0) this.#laggingSinceMs = performance.now();
   }
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────
 
   readonly #onAbort = (): void => {
     this.#buffer.clear();
-    this.#end({ kind: "error", error: this.#signal?.reason });
+    this.#end({ kind: "error", error: this.#settings.signal?.reason });
   };
 
   #end(ending: Ending): void {
@@ -291,15 +648,20 @@ export class ChangeFeed<T = unknown> implements AsyncIterable<KvChange<T>> {
     this.#move("closed");
     this.#ending = ending;
     this.#log = undefined;
-    this.#wanted = undefined;
+    this.#filter = undefined;
+    this.#initial?.end();
+    this.#initial = undefined;
+    this.#unwantPrevious?.();
+    clearInterval(this.#progressTimer);
     this.#subscription.cancel();
-    this.#signal?.removeEventListener("abort", this.#onAbort);
-    this.#serve();
+    this.#settings.signal?.removeEventListener("abort", this.#onAbort);
+    this.#wake();
   }
 
   #move(to: FeedState): void {
     if (!MOVES[this.#state].includes(to))
       throw new KvCorruptError(`change feed moves from ${this.#state} to ${to}`);
     this.#state = to;
+    if (to === "behind") this.#noteLag();
   }
 }

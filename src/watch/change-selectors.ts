@@ -1,21 +1,15 @@
 /**
- * Owns reading what a caller of `kv.changes` asks for: its selectors and options, checked and encoded. Pure functions.
+ * Owns reading what a caller of `kv.changes` asks for: its selectors, checked and encoded. Pure functions.
  *
  * Invariants:
  * 1. Nothing of the caller's arrays is kept: they may change afterwards.
  */
-import { checkReadKey, encodeKey } from "../codec/key.js";
+import { checkReadKey, type EncodedKey, encodeKey, type KvKey, type KvKeyPart } from "../codec/key.js";
+import { type KvListSelector, selectorRange } from "../codec/key-range.js";
 import { KvTypeError } from "../errors.js";
-import { WATCHER_BUFFER_BYTES_MAX, WATCHER_BUFFER_COUNT_MAX } from "../limits.js";
-import type { ChangeSelector, ChangesOptions } from "./kv-change.js";
+import { anyPart, type ChangeSelector } from "./kv-change.js";
 import type { EncodedSelector } from "./matcher.js";
-
-/** Checked options. */
-export interface FeedBounds {
-  readonly signal: AbortSignal | undefined;
-  readonly bufferBytesMax: number;
-  readonly bufferCountMax: number;
-}
+import type { PatternParts } from "./pattern-trie.js";
 
 /**
  * The selectors as bytes.
@@ -30,61 +24,65 @@ export function encodeSelectors(selectors: ChangeSelector | readonly ChangeSelec
   return list.map(encodeSelector);
 }
 
-/**
- * The options with their defaults.
- *
- * @throws KvTypeError KV_INVALID_OPTION.
- */
-export function checkChangesOptions(options: ChangesOptions): FeedBounds {
-  if (typeof options !== "object" || options === null) {
-    throw new KvTypeError(
-      "KV_INVALID_OPTION",
-      `options of changes must be an object, found ${describe(options)}`,
-    );
-  }
-  const { signal } = options;
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw new KvTypeError("KV_INVALID_OPTION", `signal must be an AbortSignal, found ${describe(signal)}`);
-  }
-  return {
-    signal,
-    bufferBytesMax: checkBound("bufferBytesMax", options.bufferBytesMax, WATCHER_BUFFER_BYTES_MAX),
-    bufferCountMax: checkBound("bufferCountMax", options.bufferCountMax, WATCHER_BUFFER_COUNT_MAX),
-  };
-}
+const MEMBERS = ["key", "prefix", "start", "end", "pattern"] as const;
 
 function encodeSelector(selector: unknown): EncodedSelector {
   if (typeof selector !== "object" || selector === null) throw invalidSelector(`found ${describe(selector)}`);
-  const { key, prefix } = selector as { key?: unknown; prefix?: unknown };
+  const members = selector as Partial<Record<(typeof MEMBERS)[number], unknown>>;
   for (const name of Object.keys(selector)) {
-    if (name !== "key" && name !== "prefix") throw invalidSelector(`found the property "${name}"`);
+    if (!(MEMBERS as readonly string[]).includes(name)) throw invalidSelector(`found the property "${name}"`);
   }
-  if ((key === undefined) === (prefix === undefined)) {
-    throw invalidSelector(key === undefined ? "found neither" : "found both");
+  const found = MEMBERS.filter((name) => members[name] !== undefined);
+  switch (found.join(" ")) {
+    case "key":
+      return { kind: "key", bytes: encodeWatchedKey(members.key) };
+    case "prefix":
+      return { kind: "prefix", bytes: encodeParts(members.prefix) };
+    case "start end":
+    case "prefix start":
+    case "prefix end":
+      return encodeRange(selector as KvListSelector);
+    case "pattern":
+      return { kind: "pattern", parts: encodePattern(members.pattern) };
+    default:
+      throw invalidSelector(found.length === 0 ? "found none of these" : `found ${found.join(" with ")}`);
   }
-  const parts = key ?? prefix;
+}
+
+function encodeWatchedKey(key: unknown): EncodedKey {
+  const bytes = encodeParts(key);
+  if (bytes.length === 0) {
+    throw invalidSelector("found the empty key, which holds nothing; { prefix: [] } follows every key");
+  }
+  return bytes;
+}
+
+function encodeParts(parts: unknown): EncodedKey {
   if (!Array.isArray(parts)) throw invalidSelector(`found ${describe(parts)} in place of the array of parts`);
   const bytes = encodeKey(parts);
   checkReadKey(bytes);
-  if (key !== undefined && bytes.length === 0) {
-    throw invalidSelector("found the empty key, which holds nothing; { prefix: [] } follows every key");
-  }
-  return { kind: key === undefined ? "prefix" : "key", bytes };
+  return bytes;
 }
 
-function checkBound(name: string, value: unknown, fallback: number): number {
-  if (value === undefined) return fallback;
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 1) return value;
-  throw new KvTypeError(
-    "KV_INVALID_OPTION",
-    `${name} must be a whole number from 1, found ${describe(value)}`,
-  );
+function encodeRange(selector: KvListSelector): EncodedSelector {
+  for (const parts of Object.values(selector)) if (parts !== undefined) encodeParts(parts);
+  const { start, end } = selectorRange(selector);
+  return { kind: "range", start, end };
+}
+
+function encodePattern(pattern: unknown): PatternParts {
+  if (!Array.isArray(pattern)) throw invalidSelector(`found ${describe(pattern)} in place of the pattern`);
+  if (pattern.length === 0)
+    throw invalidSelector("found the empty pattern, which no key fits; { prefix: [] } follows every key");
+  // No part is shorter than one byte, so this refuses a pattern that no key can fit.
+  checkReadKey(encodeKey(pattern.map((part: unknown) => (part === anyPart ? false : part)) as KvKey));
+  return pattern.map((part: unknown) => (part === anyPart ? null : encodeKey([part as KvKeyPart])));
 }
 
 function invalidSelector(found: string): KvTypeError {
   return new KvTypeError(
     "KV_INVALID_SELECTOR",
-    `a selector of changes is { key } or { prefix }, or an array of those: ${found}`,
+    `a selector of changes is { key }, { prefix }, { start, end }, { prefix, start }, { prefix, end } or { pattern }, or an array of those: ${found}`,
   );
 }
 

@@ -2,10 +2,13 @@
  * Owns the listeners of one Kv among those of its thread's dispatcher, so that closing one Kv ends its watches and no others.
  */
 import { KvClosedError } from "../errors.js";
-import type { CommitListener, CommitSource, OffersFrom, Subscription } from "./dispatcher.js";
+import type { CommitListener, CommitSource, DeliveryOrder, OffersFrom, Subscription } from "./dispatcher.js";
+import type { FeedStats } from "./feed-stats.js";
 import type { LogReader } from "./log-reader.js";
 import type { EncodedSelector } from "./matcher.js";
+import type { Slice } from "./slice-queue.js";
 import type { Stamp } from "./stamp.js";
+import type { StateSnapshot } from "./state-snapshot.js";
 
 export class DispatcherScope implements CommitSource {
   readonly #source: CommitSource;
@@ -21,12 +24,18 @@ export class DispatcherScope implements CommitSource {
   }
 
   /** As {@link CommitSource.listen}. @throws KvClosedError after `close`. */
-  listen(selectors: Iterable<EncodedSelector>, listener: CommitListener, from: OffersFrom): Subscription {
+  listen(
+    selectors: Iterable<EncodedSelector>,
+    listener: CommitListener,
+    from: OffersFrom,
+    order: DeliveryOrder = "commit",
+  ): Subscription {
     if (this.#closed) throw new KvClosedError();
-    const subscription = this.#source.listen(selectors, listener, from);
+    const subscription = this.#source.listen(selectors, listener, from, order);
     this.#open.set(listener, subscription);
     return {
       after: subscription.after,
+      offerAgain: () => subscription.offerAgain(),
       cancel: () => {
         this.#open.delete(listener);
         subscription.cancel();
@@ -34,8 +43,42 @@ export class DispatcherScope implements CommitSource {
     };
   }
 
-  logReader(after: Stamp): LogReader {
-    return this.#source.logReader(after);
+  get counter(): number {
+    return this.#source.counter;
+  }
+
+  logReader(after: Stamp, ahead?: readonly (Stamp | undefined)[]): LogReader {
+    return this.#source.logReader(after, ahead);
+  }
+
+  schedule(slice: Slice): void {
+    this.#source.schedule(slice);
+  }
+
+  onDelivered(stamp: Stamp, run: () => void): void {
+    this.#source.onDelivered(stamp, run);
+  }
+
+  wantPrevious(): () => void {
+    return this.#source.wantPrevious();
+  }
+
+  takeState(): Promise<StateSnapshot> {
+    return this.#source.takeState();
+  }
+
+  /** How the feeds among the listeners are doing. */
+  feedStats(): FeedStats[] {
+    const stats: FeedStats[] = [];
+    for (const { stats: statsOf } of this.#open.keys()) if (statsOf !== undefined) stats.push(statsOf());
+    return stats;
+  }
+
+  /** Listeners that are no feeds: level watches. */
+  get watchCount(): number {
+    let count = 0;
+    for (const { stats } of this.#open.keys()) if (stats === undefined) count++;
+    return count;
   }
 
   /** Ends every listener, and admits no other. Doing it twice does nothing. */

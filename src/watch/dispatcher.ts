@@ -18,6 +18,9 @@
  * - Later listeners take their S in the same way. For them, too, a commit in flight is either delivered already, and then
  *   committed, or still to come.
  *
+ * **Each shard's order.** A listener may ask for commits as soon as its shard has published them, ahead of the one order: it is offered what a
+ * queue holds of whole commits, which stays there for the others. Up to `deliveredThrough` it has been offered everything, as all have.
+ *
  * Invariants:
  * 1. Every commit up to `deliveredThrough` has been offered to every listener that was open and wanted it; none above has.
  * 2. Commits are offered in increasing (counter, order), once, whole, with their changes in the order of their places.
@@ -32,15 +35,18 @@ import { DISPATCH_CHANGES_MAX } from "../limits.js";
 import type { Control } from "../ring/control.js";
 import { completeLine, takeCommit } from "./commit-merge.js";
 import { CommittedChange } from "./committed-change.js";
+import type { FeedStats } from "./feed-stats.js";
 import { LogReader, type ReadLog } from "./log-reader.js";
 import { type EncodedSelector, Matcher, type Registration } from "./matcher.js";
 import type { RecordQueue } from "./record-queue.js";
 import { ShardFeed } from "./shard-feed.js";
-import { compareStamps, lastStampBelow, laterStamp, type Stamp, stampOf } from "./stamp.js";
+import { type Slice, SliceQueue } from "./slice-queue.js";
+import { compareStamps, FIRST_STAMP, lastStampBelow, laterStamp, type Stamp, stampOf } from "./stamp.js";
+import type { StateSnapshot } from "./state-snapshot.js";
 
 export interface DispatcherOptions {
   readonly shardCount: number;
-  readonly control: Pick<Control, "watermark" | "counter">;
+  readonly control: Pick<Control, "watermark" | "shardLine" | "counter">;
   /** One change ring a shard. */
   readonly rings: readonly SharedArrayBuffer[];
   readonly readLog: ReadLog;
@@ -50,16 +56,26 @@ export interface DispatcherOptions {
   readonly onActive: () => void;
   /** The last listener went: the process may end. */
   readonly onIdle: () => void;
+  /** Holds a cut of the whole store: what feeds begin with that ask for the state. */
+  readonly takeState: () => Promise<StateSnapshot>;
+  /** Whether shards record the value before each change for this thread. */
+  readonly setPreviousWanted: (wanted: boolean) => void;
 }
 
 /** Who is offered commits. Its methods run inside the dispatcher's: they must not throw, wait, or call anybody's code. */
 export interface CommitListener {
-  /** The changes that it wants of one commit. It keeps one only after `retain`. */
-  offer(stamp: Stamp, changes: readonly CommittedChange[]): void;
+  /**
+   * The changes that it wants of one commit. It keeps one only after `retain`.
+   *
+   * @param shard In each shard's order: whose part of the commit this is.
+   */
+  offer(stamp: Stamp, changes: readonly CommittedChange[], shard?: number): void;
   /** The store is closed: nothing will be offered any more. */
   end(): void;
   /** Delivery has failed: nothing will be offered any more. */
   abort(error: unknown): void;
+  /** Of a feed: how it is doing. */
+  readonly stats?: () => FeedStats;
 }
 
 /**
@@ -68,10 +84,15 @@ export interface CommitListener {
  */
 export type OffersFrom = "later" | "in-flight";
 
+/** `"commit"`: the one order of the store. `"shard"`: each shard's order, as soon as it has published; a commit over several shards comes in parts. */
+export type DeliveryOrder = "commit" | "shard";
+
 /** A listener's place. */
 export interface Subscription {
   /** Commits up to it are not offered. */
   readonly after: Stamp;
+  /** In each shard's order: offers once more what was offered and is above `deliveredThrough`. */
+  offerAgain(): void;
   /** Offers nothing from now on. Doing it twice does nothing. */
   cancel(): void;
 }
@@ -79,8 +100,29 @@ export interface Subscription {
 /** Where listeners get commits from: the dispatcher, or a part of it that can be closed by itself. */
 export interface CommitSource {
   readonly deliveredThrough: Stamp;
-  listen(selectors: Iterable<EncodedSelector>, listener: CommitListener, from: OffersFrom): Subscription;
-  logReader(after: Stamp): LogReader;
+  /** The largest counter value taken so far. */
+  readonly counter: number;
+  listen(
+    selectors: Iterable<EncodedSelector>,
+    listener: CommitListener,
+    from: OffersFrom,
+    order?: DeliveryOrder,
+  ): Subscription;
+  /** Reads the logs from one stamp on, or of a shard from another one if that is later. */
+  logReader(after: Stamp, ahead?: readonly (Stamp | undefined)[]): LogReader;
+  /** Runs a slice of a listener's own work in one of the next turns of the event loop. */
+  schedule(slice: Slice): void;
+  /** Calls `run`, within a poll, when every commit up to `stamp` was delivered; never when the last listener goes before that. */
+  onDelivered(stamp: Stamp, run: () => void): void;
+  /** Asks the shards to record the value before each change, until the function that it returns is called. */
+  wantPrevious(): () => void;
+  takeState(): Promise<StateSnapshot>;
+}
+
+/** Somebody who waits for the delivery to come to a stamp. */
+interface DeliveryWaiter {
+  readonly stamp: Stamp;
+  readonly run: () => void;
 }
 
 type DispatcherState = "idle" | "watching" | "closed";
@@ -94,6 +136,7 @@ const MOVES: Record<DispatcherState, readonly DispatcherState[]> = {
 /** A listener, and what the commit that is being matched has for it. */
 interface Seat {
   readonly listener: CommitListener;
+  readonly matcher: Matcher<Seat>;
   readonly after: Stamp;
   changes: CommittedChange[];
 }
@@ -101,13 +144,20 @@ interface Seat {
 export class Dispatcher implements CommitSource {
   readonly #options: DispatcherOptions;
   readonly #matcher = new Matcher<Seat>();
+  /** Of those who want each shard's order. */
+  readonly #aheadMatcher = new Matcher<Seat>();
+  #aheadSeats = 0;
   readonly #seats = new Map<Seat, Registration<Seat>>();
   #state: DispatcherState = "idle";
   #feeds: readonly ShardFeed[] = [];
   #queues: readonly RecordQueue[] = [];
-  #deliveredThrough: Stamp = { counter: 0, order: 0 };
+  #deliveredThrough: Stamp = FIRST_STAMP;
   /** Seats that the commit in hand has changes for. */
   #touched: Seat[] = [];
+  readonly #slices = new SliceQueue();
+  #waiters: DeliveryWaiter[] = [];
+  #isPollDue = false;
+  #previousWantedCount = 0;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -122,6 +172,10 @@ export class Dispatcher implements CommitSource {
     return this.#deliveredThrough;
   }
 
+  get counter(): number {
+    return this.#options.control.counter;
+  }
+
   /** Bytes of records that were read and wait for the watermark. */
   get heldBytes(): number {
     return this.#queues.reduce((bytes, queue) => bytes + queue.bytes, 0);
@@ -132,13 +186,24 @@ export class Dispatcher implements CommitSource {
    *
    * @throws KvClosedError after `close`.
    */
-  listen(selectors: Iterable<EncodedSelector>, listener: CommitListener, from: OffersFrom): Subscription {
+  listen(
+    selectors: Iterable<EncodedSelector>,
+    listener: CommitListener,
+    from: OffersFrom,
+    order: DeliveryOrder = "commit",
+  ): Subscription {
     if (this.#state === "closed") throw new KvClosedError();
     if (this.#state === "idle") this.#start();
     const first = from === "later" ? this.#options.control.counter + 1 : 0;
-    const seat: Seat = { listener, after: lastStampBelow(first), changes: [] };
-    this.#seats.set(seat, this.#matcher.add(seat, selectors));
-    return { after: seat.after, cancel: () => this.#leave(seat) };
+    const matcher = order === "shard" ? this.#aheadMatcher : this.#matcher;
+    const seat: Seat = { listener, matcher, after: lastStampBelow(first), changes: [] };
+    this.#seats.set(seat, matcher.add(seat, selectors));
+    if (order === "shard") this.#aheadSeats++;
+    return {
+      after: seat.after,
+      offerAgain: () => this.#offerAgain(seat),
+      cancel: () => this.#leave(seat),
+    };
   }
 
   /**
@@ -149,9 +214,13 @@ export class Dispatcher implements CommitSource {
   poll(): boolean {
     if (this.#state !== "watching") return false;
     try {
-      const watermark = this.#options.control.watermark();
-      for (const feed of this.#feeds) feed.fill(watermark);
+      const { control } = this.#options;
+      const watermark = control.watermark();
+      for (const [shard, feed] of this.#feeds.entries())
+        feed.fill(watermark, this.#aheadSeats > 0 ? control.shardLine(shard) : watermark);
+      if (this.#aheadSeats > 0) this.#deliverAhead();
       const isDrained = this.#deliver(completeLine(this.#queues, lastStampBelow(watermark)));
+      if (this.#waiters.length > 0) this.#tellWaiters();
       return !isDrained || this.#feeds.some((feed) => feed.hasMore(watermark));
     } catch (error) {
       this.fail(error);
@@ -174,8 +243,32 @@ export class Dispatcher implements CommitSource {
   }
 
   /** Reads the logs from `after` on; up to `deliveredThrough` they have every commit. */
-  logReader(after: Stamp): LogReader {
-    return new LogReader(this.#options.shardCount, this.#options.readLog, after);
+  logReader(after: Stamp, ahead?: readonly (Stamp | undefined)[]): LogReader {
+    return new LogReader(this.#options.shardCount, this.#options.readLog, after, ahead);
+  }
+
+  schedule(slice: Slice): void {
+    this.#slices.add(slice);
+  }
+
+  /** A poll follows soon: no shard rings for a stamp below which it has nothing more. One that has, rings when it has published. */
+  onDelivered(stamp: Stamp, run: () => void): void {
+    if (this.#state !== "watching") return;
+    this.#waiters.push({ stamp, run });
+    this.#pollSoon();
+  }
+
+  wantPrevious(): () => void {
+    if (++this.#previousWantedCount === 1) this.#options.setPreviousWanted(true);
+    let isWanted = true;
+    return () => {
+      if (isWanted && --this.#previousWantedCount === 0) this.#options.setPreviousWanted(false);
+      isWanted = false;
+    };
+  }
+
+  takeState(): Promise<StateSnapshot> {
+    return this.#options.takeState();
   }
 
   /** A shard has a new thread. The rings' epochs tell the same; this is for an owner who knows it earlier. */
@@ -199,11 +292,28 @@ export class Dispatcher implements CommitSource {
     this.#deliveredThrough = after;
   }
 
+  #pollSoon(): void {
+    if (this.#isPollDue) return;
+    this.#isPollDue = true;
+    setImmediate(() => {
+      this.#isPollDue = false;
+      if (this.poll()) this.#pollSoon();
+    });
+  }
+
+  #tellWaiters(): void {
+    const waiters = this.#waiters;
+    this.#waiters = waiters.filter(({ stamp }) => compareStamps(stamp, this.#deliveredThrough) > 0);
+    if (this.#waiters.length === waiters.length) return;
+    for (const { stamp, run } of waiters) if (compareStamps(stamp, this.#deliveredThrough) <= 0) run();
+  }
+
   #stop(to: "idle" | "closed"): void {
     const wasWatching = this.#state === "watching";
     this.#move(to);
     this.#feeds = [];
     this.#queues = [];
+    this.#waiters = [];
     if (!wasWatching) return;
     this.#options.setWatching(false);
     this.#options.onIdle();
@@ -232,21 +342,45 @@ export class Dispatcher implements CommitSource {
       );
     }
     this.#deliveredThrough = stamp;
-    for (const record of records) this.#matchRecord(record);
+    this.#offerCommit(stamp, records, this.#matcher);
+  }
+
+  /** Shows those who want each shard's order what the queues hold of whole commits. One poll has filled them with a bounded amount. */
+  #deliverAhead(): void {
+    for (const [shard, queue] of this.#queues.entries()) {
+      for (let records = queue.showAhead(); records !== undefined; records = queue.showAhead())
+        this.#offerCommit(stampOf(records[0]!), records, this.#aheadMatcher, shard);
+    }
+  }
+
+  #offerAgain(seat: Seat): void {
+    for (const [shard, queue] of this.#queues.entries()) {
+      for (const records of queue.shownAhead()) {
+        const changes = records
+          .filter((record) => isWantedBy(seat, record))
+          .map((record) => new CommittedChange(record));
+        if (changes.length > 0 && this.#seats.has(seat))
+          seat.listener.offer(stampOf(records[0]!), changes, shard);
+      }
+    }
+  }
+
+  #offerCommit(stamp: Stamp, records: readonly ChangeRecord[], matcher: Matcher<Seat>, shard?: number): void {
+    for (const record of records) this.#matchRecord(record, matcher);
     if (this.#touched.length === 0) return;
     const touched = this.#touched;
     this.#touched = [];
     for (const seat of touched) {
       const { changes } = seat;
       seat.changes = [];
-      if (this.#seats.has(seat)) seat.listener.offer(stamp, changes);
+      if (this.#seats.has(seat)) seat.listener.offer(stamp, changes, shard);
     }
   }
 
   /** Hot path where nobody wants the record: it makes nothing but one closure. */
-  #matchRecord(record: ChangeRecord): void {
+  #matchRecord(record: ChangeRecord, matcher: Matcher<Seat>): void {
     let change: CommittedChange | undefined;
-    this.#matcher.match(record, (seat) => {
+    matcher.match(record, (seat) => {
       if (record.counter <= seat.after.counter) return;
       change ??= new CommittedChange(record);
       if (seat.changes.length === 0) this.#touched.push(seat);
@@ -257,16 +391,18 @@ export class Dispatcher implements CommitSource {
   #leave(seat: Seat): void {
     const registration = this.#seats.get(seat);
     if (registration === undefined) return;
-    this.#matcher.remove(registration);
+    seat.matcher.remove(registration);
     this.#seats.delete(seat);
+    if (seat.matcher === this.#aheadMatcher) this.#aheadSeats--;
     if (this.#seats.size === 0 && this.#state === "watching") this.#stop("idle");
   }
 
   /** Takes all seats away at once, so that listeners that cancel meanwhile find nothing to do. */
   #takeSeats(): Seat[] {
     const seats = [...this.#seats.keys()];
-    for (const registration of this.#seats.values()) this.#matcher.remove(registration);
+    for (const [seat, registration] of this.#seats) seat.matcher.remove(registration);
     this.#seats.clear();
+    this.#aheadSeats = 0;
     return seats;
   }
 
@@ -275,4 +411,12 @@ export class Dispatcher implements CommitSource {
       throw new KvCorruptError(`dispatcher moves from ${this.#state} to ${to}`);
     this.#state = to;
   }
+}
+
+function isWantedBy(seat: Seat, record: ChangeRecord): boolean {
+  let isWanted = false;
+  seat.matcher.match(record, (visited) => {
+    if (visited === seat) isWanted = record.counter > seat.after.counter;
+  });
+  return isWanted;
 }

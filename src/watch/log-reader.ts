@@ -15,10 +15,10 @@
  */
 import type { ChangeRecord } from "../codec/change-record.js";
 import { KvCorruptError } from "../errors.js";
-import { CATCH_UP_SLICE_BYTES_MAX } from "../limits.js";
+import { CATCH_UP_FIRST_READ_BYTES, CATCH_UP_SLICE_BYTES_MAX } from "../limits.js";
 import { takeCommit } from "./commit-merge.js";
 import { RecordQueue } from "./record-queue.js";
-import { compareStamps, type Stamp } from "./stamp.js";
+import { compareStamps, laterStamp, type Stamp } from "./stamp.js";
 
 /**
  * Reads one shard's change log, on a snapshot that is fresh when the call begins.
@@ -32,18 +32,35 @@ export class LogReader {
   readonly #readLog: ReadLog;
   readonly #queues: readonly RecordQueue[];
   readonly #readBytesMax: number;
+  #readBytes = CATCH_UP_FIRST_READ_BYTES;
   #sliceBytesLeft = 0;
 
-  /** @param after The last stamp that is not wanted. */
-  constructor(shardCount: number, readLog: ReadLog, after: Stamp) {
+  /**
+   * @param after The last stamp that is not wanted.
+   * @param ahead Of each shard, where it has one, another one if that is later.
+   */
+  constructor(
+    shardCount: number,
+    readLog: ReadLog,
+    after: Stamp,
+    ahead: readonly (Stamp | undefined)[] = [],
+  ) {
     this.#readLog = readLog;
-    this.#queues = Array.from({ length: shardCount }, () => new RecordQueue(after));
+    this.#queues = Array.from(
+      { length: shardCount },
+      (_, shard) => new RecordQueue(laterStamp(after, ahead[shard] ?? after)),
+    );
     this.#readBytesMax = Math.ceil(CATCH_UP_SLICE_BYTES_MAX / shardCount);
   }
 
   /** Allows another {@link CATCH_UP_SLICE_BYTES_MAX} bytes of log to be read (and at most one row of each shard more). */
   beginSlice(): void {
     this.#sliceBytesLeft = CATCH_UP_SLICE_BYTES_MAX;
+  }
+
+  /** Bytes that were read since the slice began. */
+  get sliceBytes(): number {
+    return CATCH_UP_SLICE_BYTES_MAX - this.#sliceBytesLeft;
   }
 
   /**
@@ -56,10 +73,16 @@ export class LogReader {
       const queue = this.#queues[shard]!;
       if (queue.head !== undefined || compareStamps(queue.sealed, through) >= 0) continue;
       if (this.#sliceBytesLeft <= 0) return "paused";
-      this.#sliceBytesLeft -= appendLog(queue, this.#readLog(shard, queue.sealed, this.#readBytesMax));
+      this.#sliceBytesLeft -= appendLog(queue, this.#readLog(shard, queue.sealed, this.#nextReadBytes()));
       if (queue.head === undefined) queue.coverThrough(through);
     }
     return takeCommit(this.#queues, through) ?? "met";
+  }
+
+  #nextReadBytes(): number {
+    const bytes = Math.min(this.#readBytes, this.#readBytesMax);
+    this.#readBytes = bytes * 2;
+    return bytes;
   }
 }
 

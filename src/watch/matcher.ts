@@ -12,17 +12,19 @@
  * 4. A prefix selects strictly longer keys. Bytes alone do not say where a part ends: `["a"]` begins the bytes of `["a\0b"]`, where
  *    its terminator 0x00 is the first half of an escape. The byte behind a prefix is 0xFF then, which no part begins with.
  *
- * Prefixes deeper than the hashes of a record stand in a list of their own and are compared one by one. Ranges and patterns
- * have their place beside it: a new kind of selector is a new case in `#nodesFor` and `#nodeOf`, and a new step in `match`.
+ * Prefixes deeper than the hashes of a record stand in a list of their own and are compared one by one. Ranges stand in an interval
+ * tree, patterns in a tree of parts: see `range-index.ts` and `pattern-trie.ts`.
  */
 import { countParts, type EncodedKey, hashBytes } from "../codec/key.js";
 import { PREFIX_DEPTH_MAX } from "../limits.js";
+import { type PatternParts, PatternTrie } from "./pattern-trie.js";
+import { RangeIndex } from "./range-index.js";
 
-/** What is watched: one key, or all keys strictly below a prefix. */
-export interface EncodedSelector {
-  readonly kind: "key" | "prefix";
-  readonly bytes: EncodedKey;
-}
+/** What is watched: one key, all keys strictly below a prefix, a range of keys, or the keys that fit a pattern. */
+export type EncodedSelector =
+  | { readonly kind: "key" | "prefix"; readonly bytes: EncodedKey }
+  | { readonly kind: "range"; readonly start: Uint8Array; readonly end: Uint8Array }
+  | { readonly kind: "pattern"; readonly parts: PatternParts };
 
 /** What the matcher has to know of a change record. */
 export interface MatchableRecord {
@@ -39,15 +41,32 @@ export interface Registration<W> {
 }
 
 /** All watchers of one selector. */
-interface SelectorNode<W> {
+interface Seats<W> {
+  readonly registrations: Set<Registration<W>>;
+}
+
+interface HashNode<W> extends Seats<W> {
+  readonly kind: "hash";
   readonly nodes: NodeMap<W>;
   readonly hash: number;
   readonly depth: number;
   readonly bytes: Uint8Array;
-  readonly registrations: Set<Registration<W>>;
 }
 
-type NodeMap<W> = Map<number, SelectorNode<W>[]>;
+interface RangeSeats<W> extends Seats<W> {
+  readonly kind: "range";
+  readonly start: Uint8Array;
+  readonly end: Uint8Array;
+}
+
+interface PatternSeats<W> extends Seats<W> {
+  readonly kind: "pattern";
+  readonly parts: PatternParts;
+}
+
+type SelectorNode<W> = HashNode<W> | RangeSeats<W> | PatternSeats<W>;
+
+type NodeMap<W> = Map<number, HashNode<W>[]>;
 
 /** The one bucket of the map of deep prefixes. */
 const DEEP_HASH = 0;
@@ -57,6 +76,8 @@ export class Matcher<W> {
   readonly #keys: NodeMap<W> = new Map();
   readonly #prefixes: NodeMap<W> = new Map();
   readonly #deepPrefixes: NodeMap<W> = new Map();
+  readonly #ranges = new RangeIndex<RangeSeats<W>>();
+  readonly #patterns = new PatternTrie<PatternSeats<W>>();
   #visit = 0;
 
   /** @param hash The hash that the records carry. Only a test has a reason to choose it. */
@@ -79,7 +100,7 @@ export class Matcher<W> {
   /** Takes a watcher away. Doing it twice does nothing. */
   remove(registration: Registration<W>): void {
     for (const node of registration.nodes) {
-      if (node.registrations.delete(registration) && node.registrations.size === 0) removeNode(node);
+      if (node.registrations.delete(registration) && node.registrations.size === 0) this.#forget(node);
     }
   }
 
@@ -89,6 +110,12 @@ export class Matcher<W> {
     if (this.#keys.size > 0) this.#matchKey(record, visit);
     if (this.#prefixes.size > 0) this.#matchPrefixes(record, visit);
     if (this.#deepPrefixes.size > 0) this.#matchDeepPrefixes(record, visit);
+    if (this.#ranges.count > 0) {
+      for (const node of this.#ranges.at(record.key)) this.#visitAll(node, visit);
+    }
+    if (this.#patterns.count > 0) {
+      for (const node of this.#patterns.at(record.key)) this.#visitAll(node, visit);
+    }
   }
 
   #matchKey(record: MatchableRecord, visit: (watcher: W) => void): void {
@@ -125,7 +152,7 @@ export class Matcher<W> {
   }
 
   /** A set may lose and gain members while it is walked: lost ones are not met, gained ones carry this visit already. */
-  #visitAll(node: SelectorNode<W> | undefined, visit: (watcher: W) => void): void {
+  #visitAll(node: Seats<W> | undefined, visit: (watcher: W) => void): void {
     if (node === undefined) return;
     for (const registration of node.registrations) {
       if (registration.visit === this.#visit) continue;
@@ -136,34 +163,57 @@ export class Matcher<W> {
 
   /** The selector's node, made where it is missing. */
   #nodeOf(selector: EncodedSelector): SelectorNode<W> {
-    const depth = countParts(selector.bytes);
-    const { nodes, hash } = this.#nodesFor(selector, depth);
+    if (selector.kind === "range") {
+      const [start, end] = [selector.start.slice(), selector.end.slice()];
+      return this.#ranges.obtain(start, end, () => ({
+        kind: "range",
+        start,
+        end,
+        registrations: new Set(),
+      }));
+    }
+    if (selector.kind === "pattern") {
+      const { parts } = selector;
+      return this.#patterns.obtain(parts, () => ({ kind: "pattern", parts, registrations: new Set() }));
+    }
+    return this.#hashNodeOf(selector.kind, selector.bytes);
+  }
+
+  #hashNodeOf(kind: "key" | "prefix", bytes: Uint8Array): HashNode<W> {
+    const depth = countParts(bytes);
+    const { nodes, hash } = this.#nodesFor(kind, bytes, depth);
     let bucket = nodes.get(hash);
     if (bucket === undefined) {
       bucket = [];
       nodes.set(hash, bucket);
     }
-    let node = bucket.find((other) => bytesEqual(other.bytes, selector.bytes));
+    let node = bucket.find((other) => bytesEqual(other.bytes, bytes));
     if (node === undefined) {
-      node = { nodes, hash, depth, bytes: selector.bytes.slice(), registrations: new Set() };
+      node = { kind: "hash", nodes, hash, depth, bytes: bytes.slice(), registrations: new Set() };
       bucket.push(node);
     }
     return node;
   }
 
-  /** The map in which a selector stands, and its place there. */
-  #nodesFor(selector: EncodedSelector, depth: number): { nodes: NodeMap<W>; hash: number } {
-    if (selector.kind === "key") return { nodes: this.#keys, hash: this.#hashBytes(selector.bytes) };
+  /** The map in which a key or a prefix stands, and its place there. */
+  #nodesFor(kind: "key" | "prefix", bytes: Uint8Array, depth: number): { nodes: NodeMap<W>; hash: number } {
+    if (kind === "key") return { nodes: this.#keys, hash: this.#hashBytes(bytes) };
     if (depth === 0) return { nodes: this.#prefixes, hash: ROOT_HASH };
     if (depth > PREFIX_DEPTH_MAX) return { nodes: this.#deepPrefixes, hash: DEEP_HASH };
-    return { nodes: this.#prefixes, hash: this.#hashBytes(selector.bytes) };
+    return { nodes: this.#prefixes, hash: this.#hashBytes(bytes) };
+  }
+
+  #forget(node: SelectorNode<W>): void {
+    if (node.kind === "range") this.#ranges.remove(node.start, node.end);
+    else if (node.kind === "pattern") this.#patterns.remove(node.parts);
+    else removeNode(node);
   }
 }
 
 /** Where the empty prefix stands: no hash of bytes is negative. */
 const ROOT_HASH = -1;
 
-function removeNode<W>(node: SelectorNode<W>): void {
+function removeNode<W>(node: HashNode<W>): void {
   const bucket = node.nodes.get(node.hash);
   if (bucket === undefined) return;
   const index = bucket.indexOf(node);

@@ -24,6 +24,8 @@ import { compareStamps, laterStamp, type Stamp, stampBefore, stampOf } from "./s
 export class RecordQueue {
   #records: ChangeRecord[] = [];
   #takenCount = 0;
+  /** Index of the first record that was not shown ahead. */
+  #aheadEnd = 0;
   #bytes = 0;
   #sealed: Stamp;
   #last: Stamp;
@@ -104,11 +106,31 @@ export class RecordQueue {
     this.#last = this.#sealed;
   }
 
+  /**
+   * The records of the next whole commit of this shard, which stay here until they are taken in the order of all shards; `undefined`
+   * when every whole commit was shown.
+   */
+  showAhead(): readonly ChangeRecord[] | undefined {
+    const commit = this.#commitAt(this.#aheadEnd);
+    this.#aheadEnd += commit?.length ?? 0;
+    return commit;
+  }
+
+  /** The commits that were shown ahead and not taken yet. */
+  *shownAhead(): Generator<readonly ChangeRecord[]> {
+    for (let index = this.#takenCount; index < this.#aheadEnd; ) {
+      const commit = this.#commitAt(index)!;
+      yield commit;
+      index += commit.length;
+    }
+  }
+
   /** Takes the head away. Only where there is one. */
   shift(): ChangeRecord {
     const record = this.head;
     if (record === undefined) throw new KvCorruptError("took a record from an empty queue");
     this.#takenCount++;
+    this.#aheadEnd = Math.max(this.#aheadEnd, this.#takenCount);
     this.#bytes -= record.length;
     this.#forgetTaken();
     return record;
@@ -116,6 +138,14 @@ export class RecordQueue {
 
   get #isOpen(): boolean {
     return compareStamps(this.#last, this.#sealed) > 0;
+  }
+
+  #commitAt(index: number): readonly ChangeRecord[] | undefined {
+    const first = this.#records[index];
+    if (first === undefined || compareStamps(first, this.#sealed) > 0) return undefined;
+    let end = index + 1;
+    while (end < this.#records.length && compareStamps(this.#records[end]!, first) === 0) end++;
+    return this.#records.slice(index, end);
   }
 
   /** @param knownThrough Records up to it may come again. */
@@ -147,6 +177,7 @@ export class RecordQueue {
   #forgetTaken(): void {
     if (this.#takenCount * 2 < this.#records.length) return;
     this.#records = this.#records.slice(this.#takenCount);
+    this.#aheadEnd -= this.#takenCount;
     this.#takenCount = 0;
   }
 }

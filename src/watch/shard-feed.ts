@@ -29,6 +29,7 @@ import { ChangeRingReader } from "../ring/change-ring.js";
 import { appendLog, type ReadLog } from "./log-reader.js";
 import { RecordQueue } from "./record-queue.js";
 import { lastStampBelow, type Stamp } from "./stamp.js";
+import { publishLap } from "./watch-diagnostics.js";
 
 type FeedSource = "ring" | "log";
 
@@ -79,17 +80,18 @@ export class ShardFeed {
   }
 
   /**
-   * Reads on. `watermark` was taken before the call: every record with a counter below it has been published.
+   * Reads on. `watermark` and `ownLine` were taken before the call: every record with a counter below the one has been published, and every
+   * record of this shard below the other.
    *
    * @throws whatever reading the log throws, or KvCorruptError; then the feed is of no more use.
    */
-  fill(watermark: number): void {
+  fill(watermark: number, ownLine = watermark): void {
     let bytesLeft = POLL_BYTES_MAX;
     this.#hasMore = true;
     while (bytesLeft > 0 && this.#hasRoom(watermark)) {
       const step = this.#source === "ring" ? this.#readRing(bytesLeft) : this.#readLogOnce(bytesLeft);
       if (step === "empty") {
-        this.queue.coverThrough(lastStampBelow(watermark));
+        this.queue.coverThrough(lastStampBelow(Math.max(watermark, ownLine)));
         this.#hasMore = false;
         return;
       }
@@ -112,6 +114,7 @@ export class ShardFeed {
 
   #readRing(bytesMax: number): Step {
     const polled = this.#reader.poll(bytesMax);
+    if (polled === "lapped") publishLap({ shard: this.#shard });
     if (polled === "lapped" || this.#reader.epoch !== this.#epoch) return this.#turnToLog();
     if (polled === "empty") return "empty";
     if (!this.queue.appendRing(polled)) return this.#turnToLog();

@@ -15,6 +15,9 @@ export interface Stamp {
   readonly order: number;
 }
 
+/** Before every commit. */
+export const FIRST_STAMP: Stamp = { counter: 0, order: 0 };
+
 /** The last order that two bytes can say. */
 const ORDER_LAST = 0xffff;
 

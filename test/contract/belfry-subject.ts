@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
-import { Kv, type KvOpenOptions, KvU64, openKv } from "../../src/index.js";
+import { type KvOpenOptions, KvU64, openKv } from "../../src/index.js";
 import type { Subject } from "./subject.js";
 
 /** A subject whose stores are opened with the options, and what removes the paths that it gave. */
@@ -18,7 +18,7 @@ export function belfrySubject(options: KvOpenOptions): { subject: Subject; dispo
     inspect: (value) => inspect(value),
     hasDenoLimits: options.limits === "deno",
     hasCryptoKeys: "toCryptoKey" in KeyObject.prototype,
-    hasQueues: "enqueue" in Kv.prototype,
+    hasQueues: true,
   };
   return { subject, dispose: () => rmSync(directory, { recursive: true, force: true }) };
 }

@@ -172,9 +172,16 @@ describe.each([1, 5])("over %i shards", (shards) => {
     expect((await feed.next()).value).toMatchObject({ type: "create", key: keys[1] });
     const heard = [(await feed.next()).value, (await feed.next()).value, (await feed.next()).value];
     expect(heard).toStrictEqual([
-      { type: "delete", cause: "delete", key: keys[1], value: null, versionstamp },
-      { type: "create", cause: "set", key: keys[2], value: 2, versionstamp },
-      { type: "create", cause: "set", key: keys[0], value: 3, versionstamp },
+      {
+        type: "delete",
+        cause: "delete",
+        key: keys[1],
+        value: null,
+        versionstamp,
+        position: `${versionstamp}0001`,
+      },
+      { type: "create", cause: "set", key: keys[2], value: 2, versionstamp, position: `${versionstamp}0002` },
+      { type: "create", cause: "set", key: keys[0], value: 3, versionstamp, position: `${versionstamp}0005` },
     ]);
   });
 

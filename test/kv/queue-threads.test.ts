@@ -3,17 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { expect, onTestFinished, test } from "vitest";
 import type { Kv } from "../../src/index.js";
+import { until } from "./queue-waiting.js";
 import { tempKv, tempPath } from "./temp-store.js";
-
-const WAIT_MS_MAX = 20_000;
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadlineMs = Date.now() + WAIT_MS_MAX;
-  while (!condition()) {
-    if (Date.now() > deadlineMs) throw new Error(`it did not come to: ${what}`);
-    await sleep(1);
-  }
-}
 
 /** A listening thread, and what it has posted. */
 async function listen(kv: Kv): Promise<{ readonly thread: Worker; readonly posted: unknown[] }> {

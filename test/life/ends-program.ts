@@ -9,7 +9,7 @@ import { writeSync } from "node:fs";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { type Kv, openKv } from "../../src/index.js";
 
-export type EndState = "opening" | "idle" | "writing" | "watching" | "closing";
+export type EndState = "opening" | "idle" | "writing" | "watching" | "listening" | "closing";
 export type EndKind = "exit" | "throw" | "reject" | "natural" | "sigterm";
 
 const SHARDS = 3;
@@ -52,6 +52,7 @@ async function run(state: EndState, kind: EndKind, path: string): Promise<void> 
     await write(kv, 0, 4);
   }
   if (state === "watching") await watch(kv);
+  if (state === "listening") await listen(kv);
   if (state === "closing") void kv.close();
   finish(kind);
 }
@@ -68,6 +69,26 @@ async function watch(kv: Kv): Promise<void> {
     void reader.cancel();
     feed.close();
   });
+}
+
+/** Messages come all the time, and some are being handled. */
+async function listen(kv: Kv): Promise<void> {
+  const stop = new AbortController();
+  const begun = new Promise((resolve) => {
+    void kv.listenQueue(
+      async () => {
+        resolve(null);
+        await new Promise((end) => setTimeout(end, 1));
+        // What is cut off by the end of a program is nobody's.
+        if (!stop.signal.aborted) kv.enqueue("again").catch(() => {});
+      },
+      { signal: stop.signal },
+    );
+  });
+  for (let n = 0; n < 20; n++) await kv.enqueue(n);
+  await begun;
+  // Sent by the test: the program has no other reason to live on.
+  process.on("SIGUSR2", () => stop.abort());
 }
 
 /** The end comes in a turn of its own, as from a program's other work. */

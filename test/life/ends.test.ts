@@ -13,7 +13,7 @@ import { Child, type ChildEnd, NODES } from "./child-process.js";
 import type { EndKind, EndState } from "./ends-program.js";
 import { temporaryDirectory } from "./temporary-directory.js";
 
-const STATES: readonly EndState[] = ["opening", "idle", "writing", "watching", "closing"];
+const STATES: readonly EndState[] = ["opening", "idle", "writing", "watching", "listening", "closing"];
 const ENDS: readonly { readonly kind: EndKind; readonly how: ChildEnd["how"]; readonly words: string }[] = [
   { kind: "exit", how: 7, words: "process.exit()" },
   { kind: "throw", how: 1, words: "an uncaught exception" },
@@ -23,6 +23,11 @@ const ENDS: readonly { readonly kind: EndKind; readonly how: ChildEnd["how"]; re
 ];
 /** Long enough for a program that nothing keeps alive to have ended. */
 const ALIVE_MS = 1500;
+
+/** Such a program does not end by itself. */
+function isKeptAlive(state: EndState): boolean {
+  return state === "watching" || state === "listening";
+}
 
 const PROGRAM = "ends-program.js";
 
@@ -51,7 +56,7 @@ for (const [index, node] of NODES.entries()) {
   describe(`a process ends (${index === 0 ? "this Node" : node})`, () => {
     for (const state of STATES) {
       for (const { kind, how, words } of ENDS) {
-        if (state === "watching" && kind === "natural") continue;
+        if (isKeptAlive(state) && kind === "natural") continue;
         test(`while ${state}, by ${words}: at once, with its code, and the path is free with all that was acknowledged`, async () => {
           const path = join(temporaryDirectory(), "store");
           const end = await new Child(PROGRAM, [state, kind, path], { node }).end();
@@ -62,17 +67,18 @@ for (const [index, node] of NODES.entries()) {
         });
       }
 
-      test.each(
-        ENDS.filter(({ kind }) => kind !== "sigterm" && !(state === "watching" && kind === "natural")),
-      )(`while ${state}, with a private store, by $words: nothing of it is left`, async ({ kind, how }) => {
-        const directory = temporaryDirectory();
-        const end = await new Child(PROGRAM, [state, kind, ":memory:"], {
-          node,
-          env: { TMPDIR: directory },
-        }).end();
-        expect(end.how, end.errors).toBe(how);
-        expect(leftStores(directory)).toEqual([]);
-      });
+      test.each(ENDS.filter(({ kind }) => kind !== "sigterm" && !(isKeptAlive(state) && kind === "natural")))(
+        `while ${state}, with a private store, by $words: nothing of it is left`,
+        async ({ kind, how }) => {
+          const directory = temporaryDirectory();
+          const end = await new Child(PROGRAM, [state, kind, ":memory:"], {
+            node,
+            env: { TMPDIR: directory },
+          }).end();
+          expect(end.how, end.errors).toBe(how);
+          expect(leftStores(directory)).toEqual([]);
+        },
+      );
     }
 
     test("a pending write keeps it alive until it is acknowledged", async () => {
@@ -82,9 +88,12 @@ for (const [index, node] of NODES.entries()) {
       expect(end.lines.filter((line) => line.startsWith("acked")).length).toBe(16 * 30);
     });
 
-    test("an active watch keeps it alive until it is cancelled", async () => {
+    test.each([
+      ["watch", "watching"],
+      ["listener of the queue", "listening"],
+    ])("an active %s keeps it alive until it is cancelled", async (_, state) => {
       const path = join(temporaryDirectory(), "store");
-      const child = new Child(PROGRAM, ["watching", "natural", path], { node });
+      const child = new Child(PROGRAM, [state, "natural", path], { node });
       await child.saysLine("ready");
       expect(await child.livesFor(ALIVE_MS)).toBe(true);
       child.kill("SIGUSR2");

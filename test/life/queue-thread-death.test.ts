@@ -10,7 +10,7 @@ import { limitsOf } from "../../src/kv/kv-limits.js";
 import { HISTORY_BYTES_MAX } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
 import { armFault, createFaultCells, FaultPoint } from "../../src/shard/faults.js";
-import { HANG_MS } from "./child-process.js";
+import { until } from "../kv/queue-waiting.js";
 import { temporaryDirectory } from "./temporary-directory.js";
 
 const SHARDS = 2;
@@ -25,14 +25,6 @@ async function openFaulty(faults: SharedArrayBuffer): Promise<Kv> {
     history: { bytesMax: HISTORY_BYTES_MAX, ageMsMax: Number.POSITIVE_INFINITY },
   });
   return new Kv(engine.caller, { limits: limitsOf(undefined), release, share: null, ifChanged: false });
-}
-
-async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadlineMs = Date.now() + HANG_MS;
-  while (!condition()) {
-    if (Date.now() > deadlineMs) throw new Error(`it did not come to: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
 }
 
 test.each(Object.entries(FaultPoint))(

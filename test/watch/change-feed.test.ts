@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { CATCH_UP_SLICE_BYTES_MAX } from "../../src/limits.js";
 import { openChangeFeed } from "../../src/watch/change-feed.js";
-import type { ChangeSelector, ChangesOptions } from "../../src/watch/kv-change.js";
+import type { ChangeSelector, PlainChangesOptions } from "../../src/watch/kv-change.js";
 import { FakeEngine, isPending, take, turns } from "./fake-engine.js";
 
 function open(
   engine: FakeEngine,
   selectors: ChangeSelector | ChangeSelector[] = { prefix: [] },
-  options?: ChangesOptions,
+  options?: PlainChangesOptions,
 ) {
   const feed = openChangeFeed<unknown>(engine.dispatcher, selectors, options);
   return { feed, changes: feed[Symbol.asyncIterator]() };
@@ -301,7 +301,13 @@ describe("change feed: misuse", () => {
     ["both", { key: ["a"], prefix: ["a"] }],
     ["the empty key", { key: [] }],
     ["a key that is no array", { key: "a" }],
-    ["a range", { prefix: ["a"], start: ["a", 1] }],
+    ["an end without a beginning", { end: ["a", 1] }],
+    ["a prefix with both ends", { prefix: ["a"], start: ["a", 1], end: ["a", 2] }],
+    ["a start outside of the prefix", { prefix: ["a"], start: ["b", 1] }],
+    ["a start behind the end", { start: ["b"], end: ["a"] }],
+    ["a key with a pattern", { key: ["a"], pattern: ["a"] }],
+    ["the empty pattern", { pattern: [] }],
+    ["of another kind", { suffix: ["a"] }],
   ])("a selector that is %s is refused", (_name, selector) => {
     const engine = new FakeEngine();
     expect(() => openChangeFeed(engine.dispatcher, selector as never)).toThrow(

@@ -97,7 +97,7 @@ describe("dispatcher: order", () => {
     expect(notes.commits.map((changes) => changes.length)).toEqual([2]);
   });
 
-  test("a change says its type, cause, key, value and versionstamp", () => {
+  test("a change says its type, cause, key, value, versionstamp and position", () => {
     const engine = start();
     const notes = new Notes(engine);
     engine.shards[0]!.write([{ key: ["a", 1n], value: { deep: [1] } }], [{ key: ["a", 1n] }]);
@@ -109,8 +109,16 @@ describe("dispatcher: order", () => {
         key: ["a", 1n],
         value: { deep: [1] },
         versionstamp: "00000000000000650000",
+        position: "000000000000006500000000",
       },
-      { type: "delete", cause: "delete", key: ["a", 1n], value: null, versionstamp: "00000000000000650001" },
+      {
+        type: "delete",
+        cause: "delete",
+        key: ["a", 1n],
+        value: null,
+        versionstamp: "00000000000000650001",
+        position: "000000000000006500010000",
+      },
     ]);
   });
 

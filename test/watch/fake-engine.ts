@@ -7,15 +7,20 @@ import {
   type ChangeFields,
   ChangeType,
   changeRecordBytes,
+  readChangeRecord,
   writeChangeRecord,
   writeStubRecord,
 } from "../../src/codec/change-record.js";
-import { encodeKey, type KvKey } from "../../src/codec/key.js";
+import { encodeEntry } from "../../src/codec/entry.js";
+import { compareBytes, encodeKey, type KvKey } from "../../src/codec/key.js";
 import { encodeValue } from "../../src/codec/value.js";
+import { KvHistoryTrimmedError } from "../../src/errors.js";
 import { ChangeRingWriter, createChangeRing, maxRecordBytes } from "../../src/ring/change-ring.js";
 import { Control } from "../../src/ring/control.js";
 import { Dispatcher } from "../../src/watch/dispatcher.js";
+import { formatStamp } from "../../src/watch/position.js";
 import { compareStamps, type Stamp } from "../../src/watch/stamp.js";
+import type { StateRow, StateSnapshot } from "../../src/watch/state-snapshot.js";
 
 export interface Write {
   readonly key: KvKey;
@@ -44,6 +49,11 @@ const NOTHING: Uint8Array = new Uint8Array(0);
 
 export class FakeShard {
   readonly rows: Row[] = [];
+  /** The state, by the bytes of the key. */
+  readonly entries = new Map<string, StateRow>();
+  lastStamp: Stamp = { counter: 0, order: 0 };
+  /** Rows up to it are gone. */
+  trimmedThrough: Stamp = { counter: 0, order: 0 };
   #writer: ChangeRingWriter;
 
   constructor(
@@ -66,7 +76,25 @@ export class FakeShard {
 
   appendLog(batch: Batch): void {
     this.rows.push(...batch.rows);
+    this.lastStamp = batch.rows.at(-1)?.last ?? this.lastStamp;
+    for (const row of batch.rows) this.#apply(row.records);
     this.engine.noteCommitted(batch);
+  }
+
+  /** Forgets the log but for its newest `keepCount` rows. */
+  trim(keepCount: number): void {
+    const gone = this.rows.splice(0, Math.max(0, this.rows.length - keepCount));
+    this.trimmedThrough = gone.at(-1)?.last ?? this.trimmedThrough;
+  }
+
+  #apply(records: Uint8Array): void {
+    for (let offset = 0; offset < records.length; ) {
+      const record = readChangeRecord(records, offset);
+      const key = record.key.slice();
+      if (record.type === ChangeType.delete) this.entries.delete(key.join());
+      else this.entries.set(key.join(), { key, entry: encodeEntry(record, record.value) });
+      offset += (record.length + 7) & -8;
+    }
   }
 
   publish(batch: Batch): void {
@@ -111,6 +139,7 @@ export class FakeEngine {
   /** Called where another thread could get in: after each look at the control block, and after each read of a log. */
   interleave: () => void = () => {};
   logError: Error | undefined;
+  snapshotsHeld = 0;
 
   constructor({ shardCount = 2, ringBytes = 4096 }: FakeEngineOptions = {}) {
     this.control = Control.create(shardCount, 100, 0);
@@ -126,6 +155,8 @@ export class FakeEngine {
       setWatching: (on) => this.calls.push(on ? "watch" : "unwatch"),
       onActive: () => this.calls.push("active"),
       onIdle: () => this.calls.push("idle"),
+      takeState: () => this.takeState(),
+      setPreviousWanted: (wanted) => this.calls.push(wanted ? "previous" : "no previous"),
     });
   }
 
@@ -135,7 +166,9 @@ export class FakeEngine {
     if (this.logError !== undefined) throw this.logError;
     const found: Uint8Array[] = [];
     let bytes = 0;
-    const rows = this.shards[shard]!.rows;
+    const { rows, trimmedThrough } = this.shards[shard]!;
+    if (compareStamps(after, trimmedThrough) < 0)
+      throw new KvHistoryTrimmedError(formatStamp(after), formatStamp(trimmedThrough));
     for (let index = firstAbove(rows, after); index < rows.length; index++) {
       const { records } = rows[index]!;
       if (found.length > 0 && bytes + records.length > bytesMax) break;
@@ -146,14 +179,49 @@ export class FakeEngine {
     return found;
   }
 
+  /** Resolves when no round is half in the logs. */
+  roundsSettled: () => Promise<void> = async () => {};
+
+  /** The state of the logs, which are never trimmed for it, with each shard at its own stamp. */
+  async takeState(): Promise<StateSnapshot> {
+    await this.roundsSettled();
+    const lastStamps = this.shards.map((shard) => shard.lastStamp);
+    const entries = new Map<string, StateRow>();
+    for (const shard of this.shards) {
+      for (const [name, row] of shard.entries) entries.set(name, row);
+    }
+    const rows = [...entries.values()].sort((a, b) => compareBytes(a.key, b.key));
+    this.snapshotsHeld++;
+    let isHeld = true;
+    return {
+      lastStamps,
+      read: (start, end, limit) => {
+        if (!isHeld) throw new Error("the snapshot was let go");
+        return rows
+          .filter(({ key }) => compareBytes(key, start) >= 0 && compareBytes(key, end) < 0)
+          .slice(0, limit);
+      },
+      nowMs: () => 0,
+      done: () => {
+        if (isHeld) this.snapshotsHeld--;
+        isHeld = false;
+      },
+    };
+  }
+
   /** The control block, with a gap behind each load in which others may take steps. */
-  #controlSeen(): Pick<Control, "watermark" | "counter"> {
+  #controlSeen(): Pick<Control, "watermark" | "shardLine" | "counter"> {
     const engine = this;
     return {
       watermark() {
         const watermark = engine.control.watermark();
         engine.interleave();
         return watermark;
+      },
+      shardLine(shard) {
+        const line = engine.control.shardLine(shard);
+        engine.interleave();
+        return line;
       },
       get counter() {
         engine.counterSeen = engine.control.counter;

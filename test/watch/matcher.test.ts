@@ -3,6 +3,8 @@ import { describe, expect, test } from "vitest";
 import { countParts, encodeKey, hashBytes, type KvKey } from "../../src/codec/key.js";
 import { hashPrefixes } from "../../src/codec/key-hash.js";
 import { PREFIX_DEPTH_MAX } from "../../src/limits.js";
+import { encodeSelectors } from "../../src/watch/change-selectors.js";
+import { anyPart, type ChangeSelector } from "../../src/watch/kv-change.js";
 import { type EncodedSelector, type MatchableRecord, Matcher } from "../../src/watch/matcher.js";
 
 type Hash = (bytes: Uint8Array) => number;
@@ -159,6 +161,50 @@ describe("matcher", () => {
     expect(matches(matcher, ["users", 100_000])).toEqual([]);
     for (const registration of registrations) matcher.remove(registration);
     expect(matches(matcher, ["users", 77_776])).toEqual([]);
+  });
+
+  test("a range holds its start and not its end, and is compared by the encoded keys", () => {
+    const matcher = new Matcher<string>();
+    matcher.add("a", encodeSelectors({ start: ["a", 1], end: ["a", 3] }));
+    matcher.add("b", encodeSelectors({ prefix: ["a"], start: ["a", 2] }));
+    matcher.add("c", encodeSelectors({ prefix: ["a"], end: ["a", 2] }));
+    expect(matches(matcher, ["a", 1]).sort()).toEqual(["a", "c"]);
+    expect(matches(matcher, ["a", 2, "x"]).sort()).toEqual(["a", "b"]);
+    expect(matches(matcher, ["a", 3])).toEqual(["b"]);
+    expect(matches(matcher, ["a"])).toEqual([]);
+    expect(matches(matcher, ["a\0b", 2])).toEqual([]);
+  });
+
+  test("a pattern takes any one part where its marker stands, and a star is an ordinary part", () => {
+    const matcher = new Matcher<string>();
+    const gone = matcher.add("any", encodeSelectors({ pattern: ["users", anyPart, "status"] }));
+    matcher.add("star", encodeSelectors({ pattern: ["users", "*", "status"] }));
+    expect(matches(matcher, ["users", 7, "status"])).toEqual(["any"]);
+    expect(matches(matcher, ["users", "*", "status"]).sort()).toEqual(["any", "star"]);
+    for (const other of [
+      ["users", 7],
+      ["users", 7, "status", 1],
+      ["users", 7, "name"],
+      ["x", 7, "status"],
+    ])
+      expect(matches(matcher, other)).toEqual([]);
+    matcher.remove(gone);
+    expect(matches(matcher, ["users", "*", "status"])).toEqual(["star"]);
+  });
+
+  test("a watcher under selectors of every kind is visited once for a change", () => {
+    const matcher = new Matcher<string>();
+    const selectors: ChangeSelector[] = [
+      { key: ["a", 1] },
+      { prefix: ["a"] },
+      { prefix: ["a"], start: ["a", 0] },
+      { start: ["a"], end: ["b"] },
+      { pattern: ["a", anyPart] },
+    ];
+    const seat = matcher.add("a", encodeSelectors(selectors));
+    expect(matches(matcher, ["a", 1])).toEqual(["a"]);
+    matcher.remove(seat);
+    expect(matches(matcher, ["a", 1])).toEqual([]);
   });
 
   test("the engine's records carry the hashes that selectors are found by", () => {
