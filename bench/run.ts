@@ -94,7 +94,7 @@ function storeMaker(shards: number): WorkloadContext["withStore"] {
       try {
         return await use(kv);
       } finally {
-        await kv.close();
+        await kv[Symbol.asyncDispose]();
       }
     });
 }

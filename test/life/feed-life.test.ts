@@ -60,7 +60,7 @@ async function open(path: string): Promise<OpenStore> {
     share: null,
     ifChanged: false,
   });
-  onTestFinished(() => kv.close());
+  onTestFinished(() => kv[Symbol.asyncDispose]());
   return { kv, faults };
 }
 
