@@ -35,6 +35,9 @@ export type KvErrorCode =
   | "KV_WATCH_OVERFLOW"
   | "KV_SNAPSHOT_EXPIRED"
   | "KV_CURSOR_TOO_EARLY"
+  | "KV_NOT_A_DENO_STORE"
+  | "KV_SQLITE_MISSING"
+  | "KV_INVALID_OPTION"
   | "KV_OVERLOADED"
   | "KV_TOO_MANY_THREADS"
   | "KV_NOT_THE_OWNER"
@@ -77,12 +80,22 @@ export class KvError extends Error {
   }
 }
 
-/** The store (or this handle on it) is closed. A write that was in flight may or may not have been applied. */
+/** The store (or this handle on it) was closed before the call. Nothing was done. Its name and text are those of Deno's BadResource. */
 export class KvClosedError extends KvError {
-  override readonly name = "KvClosedError";
+  override readonly name = "BadResource";
 
-  constructor(message = "Database is closed.") {
+  constructor(message = "Bad resource ID") {
     super("KV_CLOSED", message);
+  }
+}
+
+/** The store was closed while the call was in flight: a write may or may not have been applied. As in Deno KV, a `TypeError`. */
+export class KvInterruptedError extends TypeError {
+  override readonly name = "TypeError";
+  readonly code = "KV_CLOSED";
+
+  constructor() {
+    super("Database is closed.");
   }
 }
 

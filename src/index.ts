@@ -22,7 +22,9 @@ export {
   type KvEncodedMutation,
   type KvEncodedRange,
 } from "./kv/encoded-kv.js";
+export { type DenoImport, importDenoKv } from "./kv/import-deno-kv.js";
 export { Kv, type KvGetOptions, type KvStats, type KvWatchOptions } from "./kv/kv.js";
+export type { KvLimits } from "./kv/kv-limits.js";
 export { KvSnapshot } from "./kv/kv-snapshot.js";
 export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";
 export { type KvOpenOptions, openKv } from "./kv/open-kv.js";

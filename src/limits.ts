@@ -18,8 +18,11 @@ export const KEY_BYTES_MAX = 2048;
 /** Encoded bytes of a key that is read or watched. One more, so that the successor of the longest key can be named. */
 export const KEY_READ_BYTES_MAX = KEY_BYTES_MAX + 1;
 
-/** Serialized bytes of one value, unless `valueBytesMax` says otherwise. Deno KV: 64 KiB. */
+/** Serialized bytes of one value, unless `limits.valueBytesMax` says otherwise. Deno KV: 64 KiB. */
 export const VALUE_BYTES_MAX = 16 * MIB;
+
+/** The most that `limits.valueBytesMax` may say: such a value fills a commit. */
+export const VALUE_BYTES_CEILING = 64 * MIB;
 
 /** Checks in one commit. */
 export const CHECKS_MAX = 1000;
@@ -27,11 +30,46 @@ export const CHECKS_MAX = 1000;
 /** Mutations in one commit: their place within the commit must fit 16 bits. */
 export const MUTATIONS_MAX = 10_000;
 
-/** Bytes of all keys and values of one commit. Bounds what a shard holds in memory for one request. */
+/**
+ * Bytes of all keys and values of one commit, a key that gets a value counted twice, as in Deno KV. Bounds what a shard holds in memory
+ * for one request.
+ */
 export const COMMIT_BYTES_MAX = 64 * MIB;
+
+/** Largest time to live in milliseconds: from any present moment it ends at a time that a Date can hold. As in Deno KV. */
+export const EXPIRE_IN_MS_MAX = 8_000_000_000_000_000;
 
 /** Keys of one `getMany`. Bounds how long one call may hold the calling thread. */
 export const GET_MANY_KEYS_MAX = 10_000;
+
+/** What one call may ask for. Each is an integer from 1; beyond it a call is refused with KV_LIMIT_EXCEEDED, in Deno KV's words. */
+export interface KvLimits {
+  /** Serialized bytes of a value; those of a `Uint8Array` are its own. Default: 16 MiB, at most 64 MiB. Deno KV: 64 KiB. */
+  readonly valueBytesMax: number;
+  /** Serialized bytes of a message of the queue. Default: 16 MiB, at most 64 MiB. Deno KV: 64 KiB. */
+  readonly messageBytesMax: number;
+  /** Checks in a commit. Default, and at most: 1000. Deno KV: 100. */
+  readonly checksMax: number;
+  /** Mutations and messages in a commit. Default, and at most: 10,000. Deno KV: 1000. */
+  readonly mutationsMax: number;
+  /** Bytes of a commit: all keys, all values with their keys once more, and all messages. Default, and at most: 64 MiB. Deno KV: 800 KiB. */
+  readonly commitBytesMax: number;
+  /** Bytes of the keys in a commit that get a value. Default, and at most: 64 MiB. Deno KV: 80 KiB. */
+  readonly commitKeyBytesMax: number;
+  /** Keys in a `getMany`. Default, and at most: 10,000. Deno KV: 10. */
+  readonly getManyKeysMax: number;
+  /** Keys in a `watch`. Default: no limit. Deno KV: 10. */
+  readonly watchedKeysMax: number;
+}
+
+/** Deno KV's own limits, which `limits: "deno"` stands for; the reasons are Deno's. The rest of them is the same here by default. */
+export const DENO_VALUE_BYTES_MAX = 64 * KIB;
+export const DENO_CHECKS_MAX = 100;
+export const DENO_MUTATIONS_MAX = 1000;
+export const DENO_COMMIT_BYTES_MAX = 800 * KIB;
+export const DENO_COMMIT_KEY_BYTES_MAX = 80 * KIB;
+export const DENO_GET_MANY_KEYS_MAX = 10;
+export const DENO_WATCHED_KEYS_MAX = 10;
 
 /** Entries in one batch of `list`: as in Deno KV. */
 export const LIST_BATCH_DEFAULT = 100;

@@ -9,7 +9,7 @@
  *     with prefix ["a"], the cursor at ["a", "b"] is 02 62 00, is "AmIA"
  *
  * Pure functions for any thread. Invariants: `start <= end` does not hold when a prefix meets an odd bound, and such a range is
- * simply empty; a cursor never leads outside of the range it is applied to.
+ * simply empty, as is what is left after a cursor beyond it; a cursor never leads outside of the range it is applied to.
  *
  * @see Source: Deno KV, its cursor strings and error texts included.
  * Differs: a bound whose bytes, but not whose parts, begin with the prefix is refused; Deno lists an empty range. The cursor at a start
@@ -77,6 +77,16 @@ export function selectorRange(selector: KvListSelector): SelectorRange {
   return { start: startKey, end: endKey, cursorBase: boundsBase(startKey, endKey) };
 }
 
+/**
+ * Refuses a range whose bounds are too large to be read.
+ *
+ * @throws KvTypeError KV_LIMIT_EXCEEDED.
+ */
+export function checkRange(range: KeyRange): void {
+  checkReadKey(range.start);
+  checkReadKey(range.end);
+}
+
 /** The cursor that stands at `key`, which must begin with the cursor base. */
 export function encodeCursor(key: Uint8Array, cursorBase: Uint8Array): string {
   return paddedBase64url(key.subarray(cursorBase.length));
@@ -103,13 +113,13 @@ export function decodeCursor(cursor: string, cursorBase: Uint8Array): Uint8Array
 /**
  * What is left of a range after the cursor's key, in the direction of the listing.
  *
- * @throws KvTypeError KV_INVALID_CURSOR when the key lies outside of the range.
+ * @throws KvTypeError KV_INVALID_CURSOR when the key lies before the range, seen in the direction of the listing.
  */
 export function applyCursor(range: KeyRange, cursorKey: Uint8Array, reverse: boolean): KeyRange {
   const bound = reverse ? cursorKey : withByte(cursorKey, 0x00);
-  if (compareBytes(bound, range.start) < 0 || compareBytes(bound, range.end) > 0) {
-    throw new KvTypeError("KV_INVALID_CURSOR", "cursor out of bounds");
-  }
+  // As in Deno: a cursor beyond the end of its direction is no error, and nothing is left.
+  const isBefore = reverse ? compareBytes(bound, range.end) > 0 : compareBytes(bound, range.start) < 0;
+  if (isBefore) throw new KvTypeError("KV_INVALID_CURSOR", "cursor out of bounds");
   return reverse ? { start: range.start, end: bound } : { start: bound, end: range.end };
 }
 

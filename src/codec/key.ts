@@ -88,7 +88,12 @@ export function appendVersionstampPart(prefix: Uint8Array, versionstampHex: stri
  */
 export function checkWriteKey(encoded: Uint8Array): void {
   if (encoded.length === 0) throw new KvTypeError("KV_INVALID_KEY", "key cannot be empty");
-  if (encoded.length > KEY_BYTES_MAX) {
+  checkWriteLength(encoded.length);
+}
+
+/** Half of {@link checkWriteKey}, for a key whose end is not known yet. */
+export function checkWriteLength(bytes: number): void {
+  if (bytes > KEY_BYTES_MAX) {
     throw new KvTypeError("KV_LIMIT_EXCEEDED", `Key too large for write (max ${KEY_BYTES_MAX} bytes)`);
   }
 }
@@ -99,14 +104,25 @@ export function checkWriteKey(encoded: Uint8Array): void {
  * @throws KvTypeError KV_LIMIT_EXCEEDED when it is too large.
  */
 export function checkReadKey(encoded: Uint8Array): void {
-  if (encoded.length > KEY_READ_BYTES_MAX) {
-    throw new KvTypeError("KV_LIMIT_EXCEEDED", `Key too large for read (max ${KEY_READ_BYTES_MAX} bytes)`);
-  }
+  if (encoded.length > KEY_READ_BYTES_MAX) throw keyTooLargeToRead();
+}
+
+/**
+ * Refuses a key under which nothing can be looked up: Deno reads the range up to the key's successor, and that has to be a readable key.
+ *
+ * @throws KvTypeError KV_LIMIT_EXCEEDED when it is too large.
+ */
+export function checkPointKey(encoded: Uint8Array): void {
+  if (encoded.length >= KEY_READ_BYTES_MAX) throw keyTooLargeToRead();
 }
 
 /** Negative, zero or positive, as `a` sorts before, with or after `b`. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return Buffer.compare(a, b);
+}
+
+function keyTooLargeToRead(): KvTypeError {
+  return new KvTypeError("KV_LIMIT_EXCEEDED", `Key too large for read (max ${KEY_READ_BYTES_MAX} bytes)`);
 }
 
 function writePart(start: number, part: unknown): number {

@@ -11,6 +11,7 @@
 import { types } from "node:util";
 import * as v8 from "node:v8";
 import { KvCorruptError, KvTypeError } from "../errors.js";
+import { HOST_PAYLOAD, type HostPayload, isHostValue, reviveHostValue } from "./host-value.js";
 import { V8_VERSION_MAX, V8Tag } from "./v8-format.js";
 
 /** The hooks that Node calls on a serializer, which the type package leaves out. */
@@ -21,7 +22,7 @@ type SerializerHooks = {
   _setTreatArrayBufferViewsAsHostObjects: (asHostObjects: boolean) => void;
 };
 
-type HostReader = { _readHostObject: () => ArrayBufferView };
+type HostReader = { _readHostObject: () => unknown };
 
 type ViewConstructor = new (buffer: ArrayBuffer) => ArrayBufferView;
 
@@ -56,16 +57,29 @@ export function refuseSharedMemory(): never {
 }
 
 /**
- * The bytes that V8 makes of a value.
+ * The bytes that V8 makes of a value, with payloads in the place of their stand-ins.
  *
  * @throws KvTypeError KV_INVALID_VALUE when V8 can't clone it.
  */
-export function serializeNatively(value: unknown): Uint8Array {
+export function serializeNatively(value: unknown, payloads?: ReadonlyMap<object, HostPayload>): Uint8Array {
   const serializer = newSerializer();
+  if (payloads !== undefined) {
+    serializer._writeHostObject = (host) => {
+      const payload = payloads.get(host);
+      if (payload === undefined) refuseHostObject(host);
+      serializer.writeUint32(HOST_PAYLOAD);
+      serializer.writeValue(payload);
+    };
+  }
   serializer.writeHeader();
   serializer.writeValue(value);
   const bytes = serializer.releaseBuffer();
   return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+/** An object that V8 asks its hook about. Every object that lives outside of JavaScript is one. */
+export function newStandIn(): object {
+  return new v8.Serializer();
 }
 
 /**
@@ -77,7 +91,7 @@ export function assertCloneable(value: unknown): void {
   const serializer = newSerializer();
   serializer._setTreatArrayBufferViewsAsHostObjects(true);
   serializer._writeHostObject = (host) => {
-    if (!ArrayBuffer.isView(host)) refuseHostObject(host);
+    if (!ArrayBuffer.isView(host) && !isHostValue(host)) refuseHostObject(host);
   };
   serializer.writeValue(value);
 }
@@ -100,16 +114,19 @@ export function deserializeNatively(bytes: Uint8Array): unknown {
 function deserializeHostObjects(bytes: Uint8Array): unknown {
   try {
     const deserializer = newDeserializer(bytes);
-    (deserializer as unknown as HostReader)._readHostObject = () => readHostView(deserializer);
+    (deserializer as unknown as HostReader)._readHostObject = () => readHostObject(deserializer);
     return deserializer.readValue();
   } catch (cause) {
+    if (cause instanceof KvTypeError || cause instanceof KvCorruptError) throw cause;
     throw unreadable(bytes, cause);
   }
 }
 
-/** A view in memory of its own: Node's `DefaultDeserializer` would give one of the bytes, and a Buffer. */
-function readHostView(deserializer: v8.Deserializer): ArrayBufferView {
-  const HostView = HOST_VIEWS[deserializer.readUint32()];
+/** A view in memory of its own (Node's `DefaultDeserializer` would give one of the bytes, and a Buffer), or what a payload stands for. */
+function readHostObject(deserializer: v8.Deserializer): unknown {
+  const type = deserializer.readUint32();
+  if (type === HOST_PAYLOAD) return reviveHostValue(deserializer.readValue() as HostPayload);
+  const HostView = HOST_VIEWS[type];
   if (HostView === undefined) throw new KvCorruptError("value holds a host object of an unknown type");
   const bytes = new Uint8Array(deserializer.readRawBytes(deserializer.readUint32()));
   return new HostView(bytes.buffer);

@@ -1,19 +1,21 @@
 /**
  * Owns what has to be done to a value before V8 may serialize it.
  *
- * Pure functions for any thread. Two things about V8's serializer need it:
+ * Pure functions for any thread. Three things about V8's serializer need it:
  * - It writes a WebAssembly.Module as no bytes at all, and the whole value can't be read back. So modules are refused here.
  * - It writes the whole ArrayBuffer behind a view: a Buffer of 2 bytes drags its pool of 8 KiB along. So such a value is
  *   rebuilt with tight copies of its loose views.
+ * - It writes a DOMException as an empty object, and refuses a Blob and a CryptoKey. They are replaced by stand-ins (host-value.ts).
  *
  * Invariants:
- * 1. The caller's value is not changed; a value without loose views is returned as it is.
+ * 1. The caller's value is not changed; a value without any of these is returned as it is.
  * 2. In a rebuilt value, what was one object is one object, cycles included.
  *
  * Two loose views of one ArrayBuffer no longer share it afterwards. A large dense array is looked at by index only.
  */
 import { types } from "node:util";
-import { assertCloneable, cloneError, refuseSharedMemory } from "./native-serializer.js";
+import { type HostPayload, hostPayload, isHostValue } from "./host-value.js";
+import { assertCloneable, cloneError, newStandIn, refuseSharedMemory } from "./native-serializer.js";
 
 /** Listing the keys of longer arrays would cost more than serializing them. */
 const KEYED_LENGTH_MAX = 4096;
@@ -27,22 +29,35 @@ let visitsLeft = 0;
 type ViewConstructor = new (buffer: ArrayBuffer) => ArrayBufferView;
 
 /** Objects that were rebuilt, by their originals. */
-type Rebuilt = Map<object, object>;
+type Rebuilt = Map<object, object> & {
+  /** What is to be written in the place of stand-ins. */
+  readonly payloads: Map<object, HostPayload | Promise<HostPayload>>;
+};
+
+/** A value that V8 can serialize. */
+export interface StorableValue {
+  readonly value: unknown;
+  /** By their stand-ins in the value; empty for most. */
+  readonly payloads: ReadonlyMap<object, HostPayload | Promise<HostPayload>>;
+}
 
 /**
- * The value, or a copy of it that costs fewer bytes.
+ * The value, or a copy of it that V8 serializes well.
  *
  * @throws KvTypeError KV_INVALID_VALUE when it holds a WebAssembly.Module or, if it had to be copied, anything else that
  * V8 would refuse.
  */
-export function storableValue(value: unknown): unknown {
-  if (!isObject(value)) return value;
+export function storableValue(value: unknown): StorableValue {
+  if (!isObject(value)) return { value, payloads: NO_PAYLOADS };
   visitsLeft = PLAIN_VISITS_MAX;
-  if (isPlainTree(value, 0) || !holdsLooseView(value)) return value;
+  if (isPlainTree(value, 0) || !needsRebuilding(value)) return { value, payloads: NO_PAYLOADS };
   // Rebuilding would make plain objects of things that V8 refuses, so it has to refuse them first.
   assertCloneable(value);
-  return rebuild(value, new Map());
+  const rebuilt: Rebuilt = Object.assign(new Map<object, object>(), { payloads: new Map() });
+  return { value: rebuild(value, rebuilt), payloads: rebuilt.payloads };
 }
+
+const NO_PAYLOADS: StorableValue["payloads"] = new Map();
 
 /**
  * Whether there is nothing in a value but plain objects, arrays and what is no object: most large values. Hot path: a third of what the
@@ -69,7 +84,7 @@ function isPlainTree(value: object, depth: number): boolean {
 }
 
 /** Visits everything that V8 would, each object once. Keeps a list of its own, so that depth costs no stack. */
-function holdsLooseView(root: object): boolean {
+function needsRebuilding(root: object): boolean {
   const seen = new Set<object>([root]);
   const pending: object[] = [root];
   let isFound = false;
@@ -80,6 +95,7 @@ function holdsLooseView(root: object): boolean {
   };
   for (let value = pending.pop(); value !== undefined; value = pending.pop()) {
     if (ArrayBuffer.isView(value)) isFound ||= isLoose(value);
+    else if (isHostValue(value)) isFound = true;
     else visitChildren(value, visit);
   }
   return isFound;
@@ -107,6 +123,7 @@ function rebuild(value: unknown, rebuilt: Rebuilt): unknown {
   if (!isObject(value)) return value;
   const known = rebuilt.get(value);
   if (known !== undefined) return known;
+  if (isHostValue(value)) return standInFor(value, rebuilt);
   if (Array.isArray(value)) return rebuildProperties(value, emptyLike(value), rebuilt);
   if (types.isMap(value)) return rebuildMap(value, rebuilt);
   if (types.isSet(value)) return rebuildSet(value, rebuilt);
@@ -116,6 +133,13 @@ function rebuild(value: unknown, rebuilt: Rebuilt): unknown {
     return view;
   }
   return isLeaf(value) ? value : rebuildProperties(value, {}, rebuilt);
+}
+
+function standInFor(value: object, rebuilt: Rebuilt): object {
+  const standIn = newStandIn();
+  rebuilt.set(value, standIn);
+  rebuilt.payloads.set(standIn, hostPayload(value));
+  return standIn;
 }
 
 function rebuildProperties(source: object, target: object, rebuilt: Rebuilt): object {
@@ -150,11 +174,17 @@ function rebuildSet(source: Set<unknown>, rebuilt: Rebuilt): object {
   return target;
 }
 
-/** An empty array, with holes for its length only where the source has some: V8 writes them in another, longer form. */
+/**
+ * An empty array, with holes for its length only where the source has some: V8 writes them in another, longer form. Two expressions, since
+ * V8 learns from one whose arrays get holes, and then makes all of them so.
+ */
 function emptyLike(source: readonly unknown[]): unknown[] {
-  const copy: unknown[] = [];
-  if (source.length > 0 && !(source.length - 1 in source)) copy.length = source.length;
-  return copy;
+  return hasHole(source) ? new Array(source.length) : [];
+}
+
+function hasHole(source: readonly unknown[]): boolean {
+  for (let index = 0; index < source.length; index++) if (!(index in source)) return true;
+  return false;
 }
 
 /** Whether a view shows only a part of its memory. V8 refuses shared memory, so that is not looked at here. */

@@ -13,16 +13,17 @@
  * 4. The caller's value is never changed. An accessor in it may be evaluated more than once.
  *
  * Plain values take hand-written paths (plain-value-encoder.ts, plain-value-decoder.ts), all others V8's own.
- * Does not limit the length of a value: the caller does, by its `valueBytesMax`.
+ * Does not limit the length of a value: the caller does, by its limits.
  * @see Source: the structured clone that Deno KV stores; the encodings' numbers are KV Connect's.
  */
 import { types } from "node:util";
 import { KvCorruptError, KvTypeError } from "../errors.js";
+import type { HostPayload } from "./host-value.js";
 import { KvU64 } from "./kv-u64.js";
 import { deserializeNatively, refuseSharedMemory, serializeNatively } from "./native-serializer.js";
 import { decodePlainValue, NOT_PLAIN } from "./plain-value-decoder.js";
 import { encodePlainValue } from "./plain-value-encoder.js";
-import { storableValue } from "./storable-value.js";
+import { type StorableValue, storableValue } from "./storable-value.js";
 
 /** How the bytes of a value are to be read. KV Connect's numbers. */
 export const Encoding = { V8: 1, LE64: 2, BYTES: 3 } as const;
@@ -37,11 +38,17 @@ export type EncodedValue = { readonly encoding: Encoding; readonly bytes: Uint8A
  * @throws KvTypeError KV_INVALID_VALUE when it, or something in it, could not be read back.
  */
 export function encodeValue(value: unknown): EncodedValue {
-  if (typeof value === "object" && value !== null) {
-    if (types.isUint8Array(value)) return { encoding: Encoding.BYTES, bytes: copyOf(value) };
-    if (KvU64.isKvU64(value)) return { encoding: Encoding.LE64, bytes: bytesOfU64(value.value) };
-  }
-  return { encoding: Encoding.V8, bytes: encodePlainValue(value) ?? encodeAnyValue(value) };
+  const encoded = encodeFast(value) ?? encodeWithV8(value, false);
+  return encoded as EncodedValue;
+}
+
+/**
+ * The same for values that may hold a Blob, whose bytes have to be waited for. It is all taken as it is at the call.
+ *
+ * @throws KvTypeError KV_INVALID_VALUE, always at the call.
+ */
+export function encodeAnyValue(value: unknown): EncodedValue | Promise<EncodedValue> {
+  return encodeFast(value) ?? encodeWithV8(value, true);
 }
 
 /**
@@ -68,14 +75,38 @@ function from(bytes: Uint8Array, start: number): Uint8Array {
   return start === 0 ? bytes : new Uint8Array(bytes.buffer, bytes.byteOffset + start, bytes.length - start);
 }
 
-function encodeAnyValue(value: unknown): Uint8Array {
+/** `undefined` for a value that V8 has to write. */
+function encodeFast(value: unknown): EncodedValue | undefined {
+  if (typeof value === "object" && value !== null) {
+    if (types.isUint8Array(value)) return { encoding: Encoding.BYTES, bytes: copyOf(value) };
+    if (KvU64.isKvU64(value)) return { encoding: Encoding.LE64, bytes: bytesOfU64(value.value) };
+  }
+  const bytes = encodePlainValue(value);
+  return bytes && { encoding: Encoding.V8, bytes };
+}
+
+function encodeWithV8(value: unknown, mayWait: boolean): EncodedValue | Promise<EncodedValue> {
   try {
-    return serializeNatively(storableValue(value));
+    const storable = storableValue(value);
+    const isReady = ![...storable.payloads.values()].some((payload) => payload instanceof Promise);
+    if (isReady) return v8Value(storable.value, storable.payloads as ReadonlyMap<object, HostPayload>);
+    if (mayWait) return encodeLater(storable);
   } catch (error) {
     // V8 goes down one stack frame a level, and so does whoever reads the value.
     if (!(error instanceof RangeError) || !error.message.includes("call stack")) throw error;
     throw new KvTypeError("KV_INVALID_VALUE", "value is nested too deeply to be cloned");
   }
+  throw new KvTypeError("KV_INVALID_VALUE", "#<Blob> could not be cloned.");
+}
+
+async function encodeLater({ value, payloads }: StorableValue): Promise<EncodedValue> {
+  const read = [...payloads].map(async ([standIn, payload]) => [standIn, await payload] as const);
+  return v8Value(value, new Map(await Promise.all(read)));
+}
+
+function v8Value(value: unknown, payloads: ReadonlyMap<object, HostPayload>): EncodedValue {
+  const bytes = payloads.size === 0 ? serializeNatively(value) : serializeNatively(value, payloads);
+  return { encoding: Encoding.V8, bytes };
 }
 
 function copyOf(value: Uint8Array): Uint8Array {

@@ -1,34 +1,33 @@
 /**
  * Owns the building of one atomic commit by a caller. Nothing happens before `commit`.
  */
-import type { CheckFields, MutationFields } from "../codec/commit-frame.js";
+import type { InspectOptions } from "node:util";
 import type { KvKey } from "../codec/key.js";
 import { KvU64 } from "../codec/kv-u64.js";
-import type { EnqueueFields } from "../codec/queue-frame.js";
 import { KvTypeError } from "../errors.js";
 import type { KvEnqueueOptions } from "../queue/enqueue-options.js";
-import { shown } from "../shown.js";
 import {
-  buildArithmetic,
-  buildCheck,
-  buildDelete,
-  buildMutation,
-  buildSet,
-  type CommitContext,
-  checkExpireIn,
+  type DraftCheck,
+  type DraftMutation,
+  draftArithmetic,
+  draftCheck,
+  draftDelete,
+  draftMutation,
+  draftSet,
   type KvCheck,
   type KvMutation,
   type KvSetOptions,
 } from "./commit-builder.js";
 import type { KvCommitError, KvCommitResult } from "./commit-result.js";
 import type { KvSetKey } from "./commit-versionstamp.js";
-import { buildEnqueue } from "./enqueue-builder.js";
+import { type DraftMessage, draftEnqueue } from "./enqueue-builder.js";
+import { OperationListing } from "./operation-listing.js";
 
 /** Makes the commit. */
 export type CommitAtomic = (
-  checks: readonly CheckFields[],
-  mutations: readonly MutationFields[],
-  enqueues: readonly EnqueueFields[],
+  checks: readonly DraftCheck[],
+  mutations: readonly DraftMutation[],
+  messages: readonly DraftMessage[],
 ) => Promise<KvCommitResult | KvCommitError>;
 
 /**
@@ -45,25 +44,22 @@ export type CommitAtomic = (
  * @see Source: Deno KV's AtomicOperation.
  */
 export class AtomicOperation {
-  readonly #context: CommitContext;
   readonly #commit: CommitAtomic;
-  readonly #checks: (() => CheckFields)[] = [];
-  readonly #mutations: (() => MutationFields)[] = [];
-  readonly #enqueues: EnqueueFields[] = [];
+  readonly #checks: DraftCheck[] = [];
+  readonly #mutations: DraftMutation[] = [];
+  readonly #messages: DraftMessage[] = [];
+  readonly #listing = new OperationListing();
 
   /** Made by `kv.atomic()`. */
-  constructor(context: CommitContext, commit: CommitAtomic) {
-    this.#context = context;
+  constructor(commit: CommitAtomic) {
     this.#commit = commit;
   }
 
   /** The commit is made only if every one of these holds. */
   check(...checks: KvCheck[]): this {
     for (const check of checks) {
-      if (typeof check !== "object" || check === null)
-        throw new KvTypeError("KV_INVALID_CHECK", `a check must be an object: received ${shown(check)}`);
-      const { key, versionstamp } = check;
-      this.#checks.push(() => buildCheck({ key, versionstamp }, this.#context));
+      this.#checks.push(draftCheck(check));
+      this.#listing.add("check", check);
     }
     return this;
   }
@@ -71,24 +67,24 @@ export class AtomicOperation {
   /** Adds mutations given as data. */
   mutate(...mutations: KvMutation[]): this {
     for (const mutation of mutations) {
-      if (mutation.type === "set") checkExpireIn(mutation.expireIn);
-      const fields = buildMutation(mutation, this.#context);
-      this.#mutations.push(() => fields);
+      this.#mutations.push(draftMutation(mutation));
+      this.#listing.addMutation(mutation);
     }
     return this;
   }
 
   /** Sets a key. The value is taken as it is at this moment. */
   set(key: KvSetKey, value: unknown, options?: KvSetOptions): this {
-    checkExpireIn(options?.expireIn);
-    const fields = buildSet(key, value, options, this.#context);
-    this.#mutations.push(() => fields);
+    this.#mutations.push(draftSet(key, value, options));
+    if (options === undefined) this.#listing.add("set", key, value);
+    else this.#listing.add("set", key, value, options);
     return this;
   }
 
   /** Deletes a key. One that is not there is no error. */
   delete(key: KvKey): this {
-    this.#mutations.push(() => buildDelete(key, this.#context));
+    this.#mutations.push(draftDelete(key));
+    this.#listing.add("delete", key);
     return this;
   }
 
@@ -112,7 +108,9 @@ export class AtomicOperation {
    * of the commit's first key. The value is taken as it is at this moment.
    */
   enqueue(value: unknown, options?: KvEnqueueOptions): this {
-    this.#enqueues.push(buildEnqueue(value, options, this.#context));
+    this.#messages.push(draftEnqueue(value, options));
+    if (options === undefined) this.#listing.add("enqueue", value);
+    else this.#listing.add("enqueue", value, options);
     return this;
   }
 
@@ -120,32 +118,34 @@ export class AtomicOperation {
    * Makes the commit.
    *
    * *Durability*: as the store was opened. When it rejects, nothing has changed, except with KvUnknownOutcomeError and
-   * KvClosedError, when nobody knows.
+   * KvInterruptedError, when nobody knows.
    *
    * @returns `ok: false`, and which checks failed with what is there instead, when a check did not hold.
-   * @throws KvTypeError KV_INVALID_CHECK, KV_INVALID_KEY, KV_INVALID_MUTATION (arithmetic on something else than a KvU64),
-   * KV_LIMIT_EXCEEDED; KvClosedError; KvUnknownOutcomeError; KvStorageError; KvShardFailedError; KvShardStalledError;
+   * @throws KvTypeError KV_INVALID_CHECK, KV_INVALID_KEY, KV_INVALID_MUTATION (arithmetic on something else than a number of its kind),
+   * KV_LIMIT_EXCEEDED; KvClosedError; KvInterruptedError; KvUnknownOutcomeError; KvStorageError; KvShardFailedError; KvShardStalledError;
    * KvOverloadedError.
    */
   async commit(): Promise<KvCommitResult | KvCommitError> {
-    return this.#commit(
-      this.#checks.map((check) => check()),
-      this.#mutations.map((mutation) => mutation()),
-      this.#enqueues,
-    );
+    return this.#commit(this.#checks, this.#mutations, this.#messages);
   }
 
   // biome-ignore lint/suspicious/noThenProperty: as in Deno KV, awaiting an operation that was not committed is an error that says so.
   then(): never {
     throw new KvTypeError(
       "KV_INVALID_MUTATION",
-      "'AtomicOperation' is not a promise: did you forget to call 'commit()'",
+      "'Deno.AtomicOperation' is not a promise: did you forget to call 'commit()'",
     );
+  }
+
+  /** What Node's `console.log` shows: the calls, as in Deno. */
+  [Symbol.for("nodejs.util.inspect.custom")](depth: number, options: InspectOptions): string {
+    return this.#listing.inspect(depth, options);
   }
 
   #arithmetic(type: "sum" | "min" | "max", key: KvKey, operand: bigint): this {
     const value = new KvU64(operand);
-    this.#mutations.push(() => buildArithmetic(type, key, value, this.#context));
+    this.#mutations.push(draftArithmetic(type, key, value));
+    this.#listing.add(type, key, value);
     return this;
   }
 }

@@ -2,9 +2,7 @@
  * Owns the placeholder for a commit's own versionstamp as the last part of a key.
  */
 import { KeyKind } from "../codec/commit-frame.js";
-import { checkWriteKey, encodeKey, type KvKey, type KvKeyPart } from "../codec/key.js";
-import { KvTypeError } from "../errors.js";
-import { KEY_BYTES_MAX } from "../limits.js";
+import { encodeKey, type KvKey, type KvKeyPart } from "../codec/key.js";
 
 declare const placeholderBrand: unique symbol;
 
@@ -24,16 +22,22 @@ export function commitVersionstamp(): KvCommitVersionstamp {
 /** Bytes of the part that will be appended: its code, 20 hex digits, its end. */
 const SUFFIX_BYTES = 22;
 
-/** A key to set, encoded as far as it is known, and whether the commit's versionstamp is to be appended. */
-export function encodeSetKey(key: KvSetKey): { readonly key: Uint8Array; readonly keyKind: KeyKind } {
+/** A key to set, encoded as far as it is known. */
+export interface EncodedSetKey {
+  readonly key: Uint8Array;
+  /** Whether the commit's versionstamp is to be appended. */
+  readonly keyKind: KeyKind;
+}
+
+/** A key to set. Its length is not looked at. */
+export function encodeSetKey(key: KvSetKey): EncodedSetKey {
   if (!Array.isArray(key) || key.at(-1) !== PLACEHOLDER) {
-    const encoded = encodeKey(key as KvKey);
-    checkWriteKey(encoded);
-    return { key: encoded, keyKind: KeyKind.PLAIN };
+    return { key: encodeKey(key as KvKey), keyKind: KeyKind.PLAIN };
   }
-  const encoded = encodeKey(key.slice(0, -1) as KvKey);
-  if (encoded.length + SUFFIX_BYTES > KEY_BYTES_MAX) {
-    throw new KvTypeError("KV_LIMIT_EXCEEDED", `Key too large for write (max ${KEY_BYTES_MAX} bytes)`);
-  }
-  return { key: encoded, keyKind: KeyKind.VERSIONSTAMPED };
+  return { key: encodeKey(key.slice(0, -1) as KvKey), keyKind: KeyKind.VERSIONSTAMPED };
+}
+
+/** Bytes that the key will have. */
+export function wholeKeyBytes({ key, keyKind }: EncodedSetKey): number {
+  return keyKind === KeyKind.VERSIONSTAMPED ? key.length + SUFFIX_BYTES : key.length;
 }

@@ -9,21 +9,21 @@
  * 2. Bytes that are returned are private; bytes that are given are borrowed until the promise settles.
  */
 import type { ReadableStream } from "node:stream/web";
-import { type CommitFields, KeyKind, type MutationFields, MutationType } from "../codec/commit-frame.js";
+import type { KvClock } from "../clock.js";
+import { KeyKind, MutationType } from "../codec/commit-frame.js";
 import { entryEncoding, entryValue, entryVersionstamp } from "../codec/entry.js";
 import { checkReadKey, checkWriteKey, decodeKey, type EncodedKey } from "../codec/key.js";
-import type { EnqueueFields } from "../codec/queue-frame.js";
-import { decodeValue, Encoding } from "../codec/value.js";
-import { parseVersionstamp } from "../codec/versionstamp.js";
+import { decodeValue, type EncodedValue, Encoding } from "../codec/value.js";
 import { KvCorruptError, KvRangeError, KvTypeError } from "../errors.js";
-import { KEY_BYTES_MAX, LIST_BATCH_MAX } from "../limits.js";
+import { LIST_BATCH_MAX } from "../limits.js";
 import type { KvEnqueueOptions } from "../queue/enqueue-options.js";
 import type { RangeRead, Reader } from "../router/reader.js";
 import type { CommitSource } from "../watch/dispatcher.js";
 import { watchKeys } from "../watch/level-watch.js";
-import type { CommitContext } from "./commit-builder.js";
+import type { CommitContext, CommitDrafts, DraftMutation } from "./commit-builder.js";
 import type { KvCommitError, KvCommitResult } from "./commit-result.js";
-import { buildEncodedEnqueue } from "./enqueue-builder.js";
+import type { EncodedSetKey } from "./commit-versionstamp.js";
+import { draftEncodedEnqueue } from "./enqueue-builder.js";
 
 /** An entry as it is stored. */
 export interface KvEncodedEntry {
@@ -82,16 +82,10 @@ export interface EncodedKvMakings {
   readonly reader: Reader;
   readonly dispatcher: CommitSource;
   readonly context: CommitContext;
-  readonly commit: (
-    fields: CommitFields,
-    enqueues: readonly EnqueueFields[],
-  ) => Promise<KvCommitResult | KvCommitError>;
+  readonly commit: (drafts: CommitDrafts) => Promise<KvCommitResult | KvCommitError>;
   readonly checkOpen: () => void;
 }
 
-const NOTHING = new Uint8Array(0);
-/** Bytes of the part that a commit appends: its code, 20 hex digits, its end. */
-const VERSIONSTAMP_PART_BYTES = 22;
 const ARITHMETIC = { sum: MutationType.SUM, min: MutationType.MIN, max: MutationType.MAX } as const;
 
 /**
@@ -135,20 +129,17 @@ export class EncodedKv {
    */
   async commit(commit: KvEncodedCommit): Promise<KvCommitResult | KvCommitError> {
     this.#makings.checkOpen();
-    const { context } = this.#makings;
-    const fields: CommitFields = {
+    const { context, commit: make } = this.#makings;
+    return make({
       checks: commit.checks.map(({ key, versionstamp }) => {
         checkKey(key);
-        const stamp = versionstamp === null ? null : parseVersionstamp(versionstamp);
-        return { shard: context.shardOf(key), key, versionstamp: stamp };
+        return { key: plainKey(key), versionstamp };
       }),
-      mutations: commit.mutations.map((mutation) => mutationFields(mutation, context)),
-    };
-    const enqueues = (commit.enqueues ?? []).map(({ value, encoding, ...options }) => {
-      checkValue(encoding, value, context);
-      return buildEncodedEnqueue(encoding, value, options, context);
+      mutations: commit.mutations.map((mutation) => mutationDraft(mutation, context)),
+      messages: (commit.enqueues ?? []).map(({ value, encoding, ...options }) =>
+        draftEncodedEnqueue(checkedValue(encoding, value), options),
+      ),
     });
-    return this.#makings.commit(fields, enqueues);
   }
 
   /**
@@ -177,39 +168,38 @@ export class EncodedKv {
   }
 }
 
-function mutationFields(mutation: KvEncodedMutation, context: CommitContext): MutationFields {
+function mutationDraft(mutation: KvEncodedMutation, context: CommitContext): DraftMutation {
   const { key, type } = mutation;
   checkKey(key);
-  const shard = context.shardOf(key);
-  const plain = { shard, key, keyKind: KeyKind.PLAIN, expiresAtMs: 0 };
-  if (type === "delete") return { ...plain, type: MutationType.DELETE, encoding: 0, value: NOTHING };
+  const plain = { key: plainKey(key), expireIn: undefined, ifChanged: undefined };
+  if (type === "delete") return { ...plain, type: MutationType.DELETE, value: null };
   if (type === "set") {
-    checkValue(mutation.encoding, mutation.value, context);
     const isVersionstamped = mutation.versionstamped === true;
-    if (isVersionstamped && key.length + VERSIONSTAMP_PART_BYTES > KEY_BYTES_MAX) {
-      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Key too large for write (max ${KEY_BYTES_MAX} bytes)`);
-    }
     return {
       ...plain,
       type: MutationType.SET,
-      keyKind: isVersionstamped ? KeyKind.VERSIONSTAMPED : KeyKind.PLAIN,
-      encoding: mutation.encoding,
-      value: mutation.value,
-      expiresAtMs: expiresAtMs(mutation.expireAtMs),
+      key: isVersionstamped ? { key, keyKind: KeyKind.VERSIONSTAMPED } : plain.key,
+      value: checkedValue(mutation.encoding, mutation.value),
+      expireIn: expireIn(mutation.expireAtMs, context.clock),
     };
   }
-  return { ...plain, type: ARITHMETIC[type], encoding: Encoding.LE64, value: u64Bytes(mutation.value) };
+  const value = { encoding: Encoding.LE64, bytes: u64Bytes(mutation.value) };
+  return { ...plain, type: ARITHMETIC[type], value };
 }
 
-function expiresAtMs(expireAtMs: number | undefined): number {
-  if (expireAtMs === undefined) return 0;
+function plainKey(key: Uint8Array): EncodedSetKey {
+  return { key, keyKind: KeyKind.PLAIN };
+}
+
+function expireIn(expireAtMs: number | undefined, clock: KvClock): number | undefined {
+  if (expireAtMs === undefined) return undefined;
   if (!Number.isSafeInteger(expireAtMs) || expireAtMs < 1) {
     throw new KvTypeError(
       "KV_INVALID_OPTION",
       `expireAtMs must be a whole number from 1, found ${expireAtMs}`,
     );
   }
-  return expireAtMs;
+  return Math.max(0, expireAtMs - clock.nowMs());
 }
 
 function u64Bytes(value: bigint): Uint8Array {
@@ -232,17 +222,17 @@ function decodedKey(key: Uint8Array): void {
   }
 }
 
-function checkValue(encoding: number, value: Uint8Array, context: CommitContext): void {
-  if (value.length > context.valueBytesMax) {
-    throw new KvTypeError("KV_LIMIT_EXCEEDED", `Value too large (max ${context.valueBytesMax} bytes)`);
-  }
-  if (encoding === Encoding.BYTES) return;
+/** The value, if it can be read back. */
+function checkedValue(encoding: number, bytes: Uint8Array): EncodedValue {
+  const value = { encoding: encoding as Encoding, bytes };
+  if (encoding === Encoding.BYTES) return value;
   try {
-    decodeValue(encoding, value);
+    decodeValue(encoding, bytes);
   } catch (cause) {
     if (!(cause instanceof KvCorruptError)) throw cause;
     throw new KvTypeError("KV_INVALID_VALUE", cause.message);
   }
+  return value;
 }
 
 function checkRange({ start, end, limit }: KvEncodedRange): void {

@@ -3,7 +3,7 @@
  *
  * A snapshot pins the pages that it sees, and the files grow for as long as it is open; so its age has a bound.
  */
-import { checkReadKey, encodeKey, type KvKey } from "../codec/key.js";
+import { checkPointKey, encodeKey, type KvKey } from "../codec/key.js";
 import { checkSelectorShape, type KvListSelector, selectorRange } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvClosedError, KvSnapshotExpiredError } from "../errors.js";
@@ -49,7 +49,7 @@ export class KvSnapshot {
     this.#check();
     const encoded = keys.map((key) => {
       const bytes = encodeKey(key);
-      checkReadKey(bytes);
+      checkPointKey(bytes);
       return bytes;
     });
     return this.#reader.readMany(encoded, this.#cut, (bytes, index) => entryMaybe<T>(keys[index]!, bytes));

@@ -4,18 +4,16 @@
  */
 import type { ReadableStream } from "node:stream/web";
 import type { CommitFields } from "../codec/commit-frame.js";
-import { checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
+import { checkPointKey, checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
-import type { EnqueueFields } from "../codec/queue-frame.js";
 import { KvClosedError, KvError, KvTypeError } from "../errors.js";
-import { GET_MANY_KEYS_MAX } from "../limits.js";
 import { DeadLetters } from "../queue/dead-letters.js";
 import type { KvEnqueueOptions, KvListenOptions } from "../queue/enqueue-options.js";
 import type { QueueHandler } from "../queue/queue-listener.js";
 import { QueueScope } from "../queue/queue-scope.js";
 import { type QueueStats, queueTallies } from "../queue/queue-stats.js";
-import type { Caller, History } from "../router/caller.js";
+import { Caller, type History } from "../router/caller.js";
 import type { StoreHandle, StoreSettings } from "../router/sharing.js";
 import type { ShardStats } from "../router/stats.js";
 import { type ChangeFeed, openChangeFeed } from "../watch/change-feed.js";
@@ -31,17 +29,25 @@ import { watchKeys } from "../watch/level-watch.js";
 import { AtomicOperation } from "./atomic-operation.js";
 import type { KvBackup, KvBackupOptions } from "./backup.js";
 import {
-  buildDelete,
-  buildSet,
+  buildCommit,
   type CommitContext,
-  checkCommit,
+  type CommitDrafts,
+  checkDraftKeys,
+  type DraftMessage,
+  type DraftMutation,
+  draftDelete,
+  draftImport,
+  draftSet,
+  type ImportedEntry,
   type KvSetOptions,
+  settleDrafts,
 } from "./commit-builder.js";
 import { commitResult, type KvCommitError, type KvCommitResult } from "./commit-result.js";
 import { commitVersionstamp, type KvCommitVersionstamp, type KvSetKey } from "./commit-versionstamp.js";
 import { EncodedKv } from "./encoded-kv.js";
-import { buildEnqueue } from "./enqueue-builder.js";
+import { buildMessage, draftEnqueue } from "./enqueue-builder.js";
 import { entryMaybe, listedEntry } from "./entries.js";
+import type { KvLimits } from "./kv-limits.js";
 import { KvSnapshot } from "./kv-snapshot.js";
 import {
   checkConsistency,
@@ -79,7 +85,7 @@ export interface KvStats {
 
 /** What a Kv is made of besides its thread's way to the shards. */
 export interface KvMakings {
-  readonly valueBytesMax: number;
+  readonly limits: KvLimits;
   /** Whether a set that does not say writes nothing when nothing changes. */
   readonly ifChanged: boolean;
   /** Gives back its part in the store. */
@@ -96,7 +102,7 @@ export interface KvMakings {
  * *Order*: versionstamps grow with every commit of the whole store, and agree with real time. *Durability*: as the store was
  * opened. *Visibility*: a read that starts after a write was acknowledged sees it. *Closing*: see {@link Kv.close}.
  *
- * @see Source: Deno KV's Kv. Differs: `getSync`, `snapshot`, `changes`, named failed checks, and larger limits.
+ * @see Source: Deno KV's Kv. Differs: `getSync`, `snapshot`, `changes`, named failed checks, and larger limits; README tells all.
  */
 export class Kv {
   readonly #caller: Caller;
@@ -106,9 +112,14 @@ export class Kv {
   readonly #snapshots = new Set<KvSnapshot>();
   readonly #queue: QueueScope;
   #closing: Promise<void> | null = null;
+  /** Whether `close` was called, or the Kv disposed of, by its user. */
+  #isGivenUp = false;
 
   /** Made by `openKv()`. */
   constructor(caller: Caller, options: KvMakings) {
+    if (!(caller instanceof Caller)) {
+      throw new KvTypeError("KV_INVALID_OPTION", "Deno.Kv can not be constructed: use Deno.openKv instead");
+    }
     this.#caller = caller;
     this.#options = options;
     this.#scope = new DispatcherScope(caller.dispatcher);
@@ -116,7 +127,7 @@ export class Kv {
     this.#context = {
       clock: caller.clock,
       shardOf: (key) => caller.router.shardOf(key),
-      valueBytesMax: options.valueBytesMax,
+      limits: options.limits,
       ifChanged: options.ifChanged,
     };
   }
@@ -127,9 +138,10 @@ export class Kv {
    * @throws KvTypeError KV_INVALID_KEY, KV_LIMIT_EXCEEDED; KvClosedError.
    */
   async get<T = unknown>(key: KvKey, options?: KvGetOptions): Promise<KvEntryMaybe<T>> {
-    this.#checkOpen();
+    const encoded = encodeKey(key);
     checkConsistency(options?.consistency);
-    const encoded = encodeReadKey(key);
+    this.#checkOpen();
+    checkPointKey(encoded);
     return this.#caller.reader.get(encoded, (bytes) => entryMaybe<T>(key, bytes));
   }
 
@@ -138,8 +150,10 @@ export class Kv {
    * shards is just being made that has this key's shard in it.
    */
   getSync<T = unknown>(key: KvKey): KvEntryMaybe<T> {
+    const encoded = encodeKey(key);
     this.#checkOpen();
-    return this.#caller.reader.getSync(encodeReadKey(key), (bytes) => entryMaybe<T>(key, bytes));
+    checkPointKey(encoded);
+    return this.#caller.reader.getSync(encoded, (bytes) => entryMaybe<T>(key, bytes));
   }
 
   /** The entries under some keys, in their order, at one moment of the store. */
@@ -147,13 +161,16 @@ export class Kv {
     keys: readonly [...{ [K in keyof T]: KvKey }],
     options?: KvGetOptions,
   ): Promise<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
-    this.#checkOpen();
+    const wanted = [...checkKeys(keys)];
+    const encoded = wanted.map(encodeKey);
     checkConsistency(options?.consistency);
-    const wanted = checkKeys(keys);
-    if (wanted.length > GET_MANY_KEYS_MAX) {
-      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many ranges (max ${GET_MANY_KEYS_MAX})`);
+    this.#checkOpen();
+    const { getManyKeysMax } = this.#options.limits;
+    if (wanted.length > getManyKeysMax) {
+      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many ranges (max ${getManyKeysMax})`);
     }
-    const entries = await this.#readMany<unknown>(wanted, wanted.map(encodeReadKey));
+    encoded.forEach(checkPointKey);
+    const entries = await this.#readMany<unknown>(wanted, encoded);
     return entries as unknown as { [K in keyof T]: KvEntryMaybe<T[K]> };
   }
 
@@ -166,9 +183,7 @@ export class Kv {
   set(key: KvSetKey, value: unknown, options?: KvSetOptions): Promise<KvCommitResult> {
     // Not an async function: that would make two promises more, of a write that takes microseconds.
     try {
-      this.#checkOpen();
-      const fields = { checks: NO_CHECKS, mutations: [buildSet(key, value, options, this.#context)] };
-      return this.#commit(fields) as Promise<KvCommitResult>;
+      return this.#commit(lone(draftSet(key, value, options))) as Promise<KvCommitResult>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -176,19 +191,17 @@ export class Kv {
 
   /** Deletes a key. One that is not there is no error. */
   async delete(key: KvKey): Promise<void> {
-    this.#checkOpen();
-    await this.#commit({ checks: [], mutations: [buildDelete(key, this.#context)] });
+    await this.#commit(lone(draftDelete(key)));
   }
 
   /**
    * Entries in key order: of a prefix (keys that are longer), of a part of it, or from `start` (inclusive) to `end` (exclusive).
    * Each batch is read at one moment of the store, over all shards.
    *
-   * @throws at once KvTypeError KV_INVALID_SELECTOR and KvRangeError KV_INVALID_OPTION; with the first entry KV_INVALID_KEY,
-   * KV_INVALID_SELECTOR for keys that do not fit together, KV_INVALID_CURSOR.
+   * @throws at once KvTypeError KV_INVALID_SELECTOR and KvError KV_INVALID_OPTION; with the first entry KV_INVALID_KEY,
+   * KV_INVALID_SELECTOR for keys that do not fit together, KV_INVALID_CURSOR, KV_LIMIT_EXCEEDED; KvClosedError.
    */
   list<T = unknown>(selector: KvListSelector, options: KvListOptions = {}): KvListIterator<T> {
-    this.#checkOpen();
     checkSelectorShape(selector);
     checkListOptions(options);
     const copy = copySelector(selector);
@@ -203,10 +216,9 @@ export class Kv {
 
   /** Begins an atomic commit. */
   atomic(): AtomicOperation {
-    return new AtomicOperation(this.#context, async (checks, mutations, enqueues) => {
-      this.#checkOpen();
-      return this.#commit(this.#withMessages({ checks, mutations }, enqueues));
-    });
+    return new AtomicOperation((checks, mutations, messages) =>
+      this.#commit({ checks, mutations, messages }),
+    );
   }
 
   /**
@@ -218,10 +230,8 @@ export class Kv {
    * @throws KvTypeError KV_INVALID_VALUE, KV_INVALID_OPTION, KV_INVALID_KEY, KV_LIMIT_EXCEEDED, and what {@link AtomicOperation.commit} throws.
    */
   async enqueue(value: unknown, options?: KvEnqueueOptions): Promise<KvCommitResult> {
-    this.#checkOpen();
-    const message = buildEnqueue(value, options, this.#context);
-    const fields = this.#withMessages({ checks: [], mutations: [] }, [message]);
-    return (await this.#commit(fields)) as KvCommitResult;
+    const messages = [draftEnqueue(value, options)];
+    return (await this.#commit({ checks: [], mutations: [], messages })) as KvCommitResult;
   }
 
   /**
@@ -241,7 +251,7 @@ export class Kv {
     handler: (value: T) => unknown,
     options: KvListenOptions = {},
   ): Promise<void> {
-    if (this.#closing !== null) throw new KvClosedError("Queue already closed");
+    if (this.#closing !== null) throw new KvError("KV_CLOSED", "Queue already closed");
     return this.#queue.listen(handler as QueueHandler, options);
   }
 
@@ -266,7 +276,7 @@ export class Kv {
 
   /**
    * The current state of some keys, and again whenever one of them has changed: each item has all keys in their order, at one moment
-   * of the store. States in between may be skipped, the newest is not. Any number of keys.
+   * of the store. States in between may be skipped, the newest is not. Any number of keys, unless `limits.watchedKeysMax` says otherwise.
    *
    * *Closing*: the stream ends when this Kv is closed. *Cancel*: cancel the reader, or abort the signal.
    *
@@ -276,9 +286,14 @@ export class Kv {
     keys: readonly [...{ [K in keyof T]: KvKey }],
     options: KvWatchOptions = {},
   ): ReadableStream<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
-    this.#checkOpen();
     const wanted = [...checkKeys(keys)];
-    const encoded = wanted.map(encodeReadKey);
+    const encoded = wanted.map(encodeKey);
+    this.#checkOpen();
+    const { watchedKeysMax } = this.#options.limits;
+    if (wanted.length > watchedKeysMax) {
+      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many keys (max ${watchedKeysMax})`);
+    }
+    encoded.forEach(checkReadKey);
     const stream = watchKeys<KvEntryMaybe<unknown>>({
       dispatcher: this.#scope,
       keys: encoded,
@@ -341,7 +356,7 @@ export class Kv {
       reader: this.#caller.reader,
       dispatcher: this.#scope,
       context: this.#context,
-      commit: (fields, enqueues) => this.#commit(this.#withMessages(fields, enqueues)),
+      commit: (drafts) => this.#commit(drafts),
       checkOpen: () => this.#checkOpen(),
     });
   }
@@ -406,21 +421,44 @@ export class Kv {
   }
 
   /**
-   * Closes this Kv: watches end, what is pending rejects with KvClosedError (a write may still be applied), everything later throws
-   * it. Resolves when, if this was the last Kv on the store in this process, all shards have stopped and the path is free.
-   * Idempotent.
+   * Closes this Kv: watches end, what is pending rejects with KvInterruptedError (a write may still be applied), everything later throws
+   * KvClosedError, closing again too, as in Deno. Resolves when, if this was the last Kv on the store in this process, all shards have
+   * stopped and the path is free.
+   *
+   * @throws KvClosedError at once, when it was closed before. `using` and `await using` may follow, and do nothing then.
    */
   close(): Promise<void> {
+    if (this.#isGivenUp) throw new KvClosedError();
+    this.#isGivenUp = true;
+    return this.#closeOnce();
+  }
+
+  /** Closes it, if that was not done. */
+  [Symbol.dispose](): void {
+    void this[Symbol.asyncDispose]();
+  }
+
+  /** Closes it, if that was not done, and resolves as {@link Kv.close} does. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#isGivenUp = true;
+    return this.#closeOnce();
+  }
+
+  /** Writes entries from elsewhere in one commit, and returns their count. @internal */
+  async importEntries(entries: readonly ImportedEntry[]): Promise<number> {
+    const mutations = entries.map((entry) => draftImport(entry, this.#context.clock));
+    await this.#commit({ checks: [], mutations, messages: [] });
+    return entries.length;
+  }
+
+  /** What the store's own end does: the user may still close. @internal */
+  closeFromBelow(): void {
+    void this.#closeOnce();
+  }
+
+  #closeOnce(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
-  }
-
-  [Symbol.dispose](): void {
-    void this.close();
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
   }
 
   #close(): Promise<void> {
@@ -431,17 +469,26 @@ export class Kv {
     return this.#options.release();
   }
 
-  /** Throws what is wrong with the commit; what becomes of it is the promise's. */
-  #commit(fields: CommitFields): Promise<KvCommitResult | KvCommitError> {
-    checkCommit(fields);
+  /** Throws what is wrong with the commit, unless a value has to be waited for; what becomes of it is the promise's. */
+  #commit(drafts: CommitDrafts): Promise<KvCommitResult | KvCommitError> {
+    const settled = settleDrafts(drafts);
+    return settled instanceof Promise
+      ? settled.then((ready) => this.#commitReady(ready))
+      : this.#commitReady(settled);
+  }
+
+  #commitReady(drafts: CommitDrafts): Promise<KvCommitResult | KvCommitError> {
+    checkDraftKeys(drafts);
+    this.#checkOpen();
+    const fields = this.#withMessages(buildCommit(drafts, this.#context), drafts.messages);
     return this.#caller.router.commit(fields, this, commitResult);
   }
 
   /** The commit with messages, in the shard that is to keep them. */
-  #withMessages(fields: CommitFields, enqueues: readonly EnqueueFields[]): CommitFields {
-    if (enqueues.length === 0) return fields;
-    const shard = this.#caller.router.queueShardOf(fields);
-    return { ...fields, queue: { shard, enqueues, burials: [] } };
+  #withMessages(fields: CommitFields, messages: readonly DraftMessage[]): CommitFields {
+    if (messages.length === 0) return fields;
+    const enqueues = messages.map((message) => buildMessage(message, this.#context));
+    return { ...fields, queue: { shard: this.#caller.router.queueShardOf(fields), enqueues, burials: [] } };
   }
 
   #readMany<T>(keys: readonly KvKey[], encoded: readonly EncodedKey[]): Promise<KvEntryMaybe<T>[]> {
@@ -458,12 +505,9 @@ export class Kv {
   }
 }
 
-const NO_CHECKS: CommitFields["checks"] = [];
-
-function encodeReadKey(key: KvKey): EncodedKey {
-  const encoded = encodeKey(key);
-  checkReadKey(encoded);
-  return encoded;
+/** A commit of one mutation. */
+function lone(mutation: DraftMutation): CommitDrafts {
+  return { checks: [], mutations: [mutation], messages: [] };
 }
 
 function checkKeys(keys: unknown): readonly KvKey[] {

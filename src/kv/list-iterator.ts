@@ -4,6 +4,7 @@
  */
 import {
   applyCursor,
+  checkRange,
   decodeCursor,
   encodeCursor,
   type KeyRange,
@@ -11,7 +12,7 @@ import {
   type SelectorRange,
 } from "../codec/key-range.js";
 import type { KvEntry } from "../codec/kv-entry.js";
-import { KvError, KvRangeError, KvTypeError } from "../errors.js";
+import { KvError, KvTypeError } from "../errors.js";
 import { LIST_BATCH_DEFAULT, LIST_BATCH_IMPLICIT_MAX, LIST_BATCH_MAX } from "../limits.js";
 import { shown } from "../shown.js";
 
@@ -43,13 +44,12 @@ export interface ListSource<T> {
   readonly read: (range: KeyRange, limit: number, reverse: boolean) => Promise<ListedEntry<T>[]>;
 }
 
-/** Refuses bad options at the call, not at the first entry. */
+/** Refuses bad counts at the call; what else may be wrong is found at the first entry, as in Deno. */
 export function checkListOptions(options: KvListOptions): void {
   if (typeof options !== "object" || options === null)
     throw new KvTypeError("KV_INVALID_OPTION", `options must be an object: received ${shown(options)}`);
   checkCount("Limit", options.limit);
-  checkCount("batchSize", options.batchSize);
-  checkConsistency(options.consistency);
+  checkCount("batchSize", options.batchSize ?? undefined);
 }
 
 /** The caller may change its arrays while it iterates. */
@@ -58,8 +58,14 @@ export function copySelector(selector: KvListSelector): KvListSelector {
   return Object.fromEntries(copied) as KvListSelector;
 }
 
-export function checkConsistency(consistency: string | undefined): void {
-  if (consistency === undefined || consistency === "strong" || consistency === "eventual") return;
+export function checkConsistency(consistency: string | null | undefined): void {
+  if (
+    consistency === undefined ||
+    consistency === null ||
+    consistency === "strong" ||
+    consistency === "eventual"
+  )
+    return;
   throw new KvTypeError(
     "KV_INVALID_OPTION",
     `unknown variant \`${shown(consistency)}\`, expected \`strong\` or \`eventual\``,
@@ -68,7 +74,7 @@ export function checkConsistency(consistency: string | undefined): void {
 
 function checkCount(name: string, value: number | undefined): void {
   if (value === undefined || (Number.isInteger(value) && value > 0)) return;
-  throw new KvRangeError("KV_INVALID_OPTION", `${name} must be a positive integer: received ${shown(value)}`);
+  throw new KvError("KV_INVALID_OPTION", `${name} must be a positive integer: received ${shown(value)}`);
 }
 
 /**
@@ -98,14 +104,15 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
   }
 
   /**
-   * Where to go on later, with the `cursor` option: behind the last entry that was taken; empty when there are no more.
+   * Where to go on later, with the `cursor` option: behind the last entry that was taken; empty when there are no more,
+   * unless it was the limit that ended the iteration.
    *
    * @throws KvError before the first entry, unless the iteration began at a cursor itself.
    */
   get cursor(): string {
     if (this.#isDone) return "";
     if (this.#lastKey !== null) return encodeCursor(this.#lastKey, this.#range!.cursorBase);
-    if (this.#options.cursor !== undefined) return this.#options.cursor;
+    if (this.#options.cursor) return this.#options.cursor;
     throw new KvError("KV_CURSOR_TOO_EARLY", "Cannot get cursor before first iteration");
   }
 
@@ -123,7 +130,8 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
 
   async #nextOfNextBatch(): Promise<IteratorResult<KvEntry<T>, undefined>> {
     if (await this.#readBatch()) return this.#take();
-    this.#isDone = true;
+    // As in Deno: an iteration that its limit has ended can go on.
+    this.#isDone = this.#left > 0;
     return { done: true, value: undefined };
   }
 
@@ -150,12 +158,14 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
     if (this.#batchSize > LIST_BATCH_MAX) {
       throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many entries (max ${LIST_BATCH_MAX})`);
     }
+    const { cursor, reverse, consistency } = this.#options;
+    checkConsistency(consistency);
     const range = this.#source.range();
-    const { cursor, reverse } = this.#options;
     const isResumed = cursor !== undefined && cursor !== "";
     const rest = isResumed
       ? applyCursor(range, decodeCursor(cursor, range.cursorBase), reverse === true)
       : range;
+    checkRange(rest);
     this.#range = { ...rest, cursorBase: range.cursorBase };
     return this.#range;
   }

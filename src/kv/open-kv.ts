@@ -3,13 +3,14 @@
  */
 import { type KvClock, ManualClock, systemClock } from "../clock.js";
 import { KvTypeError } from "../errors.js";
-import { HISTORY_BYTES_MAX, VALUE_BYTES_MAX } from "../limits.js";
+import { HISTORY_BYTES_MAX } from "../limits.js";
 import { acquireEngine } from "../router/engine-registry.js";
 import { shown } from "../shown.js";
 import { checkWish } from "../store/manifest.js";
 import type { Durability } from "../store/shard-store.js";
 import { backupStore } from "./backup.js";
 import { Kv } from "./kv.js";
+import { type KvLimits, limitsOf } from "./kv-limits.js";
 
 export interface KvOpenOptions {
   /**
@@ -27,8 +28,8 @@ export interface KvOpenOptions {
    * the death of the process; it is on disk about 200 ms later.
    */
   readonly durability?: Durability;
-  /** Largest value in serialized bytes, from 1 to 64 MiB. Default: 16 MiB. */
-  readonly valueBytesMax?: number;
+  /** What one call of this Kv may ask for: `"deno"` for exactly Deno KV's limits, or some of {@link KvLimits}. Default: larger ones. */
+  readonly limits?: "deno" | Partial<KvLimits>;
   /** Where the time comes from: a {@link ManualClock} in tests of expiry. Default: the system. */
   readonly clock?: KvClock;
   /**
@@ -42,7 +43,6 @@ export interface KvOpenOptions {
   readonly changeRingBytes?: number;
 }
 
-const VALUE_BYTES_CEILING = 64 * 1024 * 1024;
 const CHANGE_RING_BYTES_MIN = 4096;
 const CHANGE_RING_BYTES_CEILING = 2 ** 30;
 
@@ -60,6 +60,7 @@ const CHANGE_RING_BYTES_CEILING = 2 ** 30;
 export async function openKv(path?: string, options: KvOpenOptions = {}): Promise<Kv> {
   const directory = checkPath(path);
   checkOptions(options);
+  const limits = limitsOf(options.limits);
   const { engine, release } = await acquireEngine(directory, {
     shards: options.shards,
     partitionDepth: options.partitionDepth,
@@ -72,7 +73,7 @@ export async function openKv(path?: string, options: KvOpenOptions = {}): Promis
     },
   });
   return new Kv(engine.caller, {
-    valueBytesMax: options.valueBytesMax ?? VALUE_BYTES_MAX,
+    limits,
     ifChanged: options.ifChanged ?? false,
     release,
     share: (settings) => engine.sharing.share(settings),
@@ -95,14 +96,9 @@ function checkPath(path: string | undefined): string | null {
 
 function checkOptions(options: KvOpenOptions): void {
   checkWish(options);
-  const { durability, valueBytesMax, clock, changeRingBytes } = options;
+  const { durability, clock, changeRingBytes } = options;
   if (durability !== undefined && durability !== "sync" && durability !== "relaxed") {
     throw invalid(`durability must be "sync" or "relaxed": received ${shown(durability)}`);
-  }
-  if (valueBytesMax !== undefined && !isWithin(valueBytesMax, 1, VALUE_BYTES_CEILING)) {
-    throw invalid(
-      `valueBytesMax must be an integer from 1 to ${VALUE_BYTES_CEILING}: received ${shown(valueBytesMax)}`,
-    );
   }
   if (changeRingBytes !== undefined && !isRingSize(changeRingBytes)) {
     throw invalid(

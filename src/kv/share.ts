@@ -31,6 +31,6 @@ export type KvHandle = StoreHandle;
 export function attachKv(handle: KvHandle): Kv {
   const { caller, release, onClosing } = attach(handle);
   const kv = new Kv(caller, { ...handle.settings, release, share: null });
-  onClosing(() => void kv.close());
+  onClosing(() => kv.closeFromBelow());
   return kv;
 }

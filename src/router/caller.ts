@@ -11,7 +11,7 @@ import {
   VERSIONSTAMP_BYTES,
   writeVersionstamp,
 } from "../codec/versionstamp.js";
-import { KvClosedError, KvHistoryTrimmedError } from "../errors.js";
+import { KvHistoryTrimmedError, KvInterruptedError } from "../errors.js";
 import { DRAIN_MS_MAX } from "../limits.js";
 import { QueueClient } from "../queue/queue-client.js";
 import { Control } from "../ring/control.js";
@@ -163,7 +163,7 @@ export class Caller {
 
   /** Gives up what one Kv has pending: it closes, and others on the same thread do not. */
   abandon(owner: CommitOwner): void {
-    this.router.abandon(owner, () => new KvClosedError());
+    this.router.abandon(owner, () => new KvInterruptedError());
   }
 
   /** Ends the watches, and resolves when everything that was sent is answered. */

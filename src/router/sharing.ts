@@ -12,7 +12,7 @@
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
 import { KvError, type KvShardFailedError } from "../errors.js";
-import { CALLERS_MAX, DRAIN_MS_MAX } from "../limits.js";
+import { CALLERS_MAX, DRAIN_MS_MAX, type KvLimits } from "../limits.js";
 import { callerHolder, SequencingLock } from "../ring/sequencing-lock.js";
 import type { CallerLink, PortMessage } from "../shard/boot.js";
 import type { Caller, SharedStore } from "./caller.js";
@@ -20,7 +20,7 @@ import { type CallerRings, createCallerRings } from "./shard-client.js";
 
 /** What a Kv is told that the engine does not need to know. */
 export interface StoreSettings {
-  readonly valueBytesMax: number;
+  readonly limits: KvLimits;
   readonly ifChanged: boolean;
 }
 
@@ -73,8 +73,8 @@ export class Sharing {
   }
 
   /** Makes room for one more thread. Throws KvError KV_TOO_MANY_THREADS. */
-  share({ valueBytesMax, ifChanged }: StoreSettings): StoreHandle {
-    const settings = { valueBytesMax, ifChanged };
+  share({ limits, ifChanged }: StoreSettings): StoreHandle {
+    const settings = { limits, ifChanged };
     const caller = this.#freeNumber();
     // Numbers of callers are used again, those of holders are not.
     const holder = ++this.#lastHolder;

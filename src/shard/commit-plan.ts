@@ -12,7 +12,6 @@ import { type CommitFields, type MutationFields, MutationType } from "../codec/c
 import { entryEncoding, entryExpiresAtMs, entryValue, isExpired } from "../codec/entry.js";
 import { appendVersionstampPart, compareBytes } from "../codec/key.js";
 import { type FailedCheckFields, type Reply, ReplyStatus } from "../codec/reply-frame.js";
-import { Encoding } from "../codec/value.js";
 import { readCounter, readOrder, VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
 import { combine, MutationRefusal, type StoredValue } from "./combine.js";
 
@@ -265,6 +264,6 @@ function mutate(before: NewValue | null, mutation: MutationFields): NewValue | n
       return null;
     default:
       // As in Deno KV, arithmetic clears a time to live.
-      return { encoding: Encoding.LE64, value: combine(mutation.type, before, mutation), expiresAtMs: 0 };
+      return { ...combine(mutation.type, before, mutation), expiresAtMs: 0 };
   }
 }

@@ -228,7 +228,7 @@ describe("mutate", () => {
       { type: "delete", key: ["a"], value: 1 },
       "Invalid mutation 'delete' with value",
     ],
-    ["an operand that is no KvU64", { type: "sum", key: ["a"], value: 1n }, "on a non-U64 operand"],
+    ["an operand that is no KvU64", { type: "min", key: ["a"], value: 1n }, "on a non-U64 operand"],
   ])("%s is refused, and nothing is written", async (_name, mutation, message) => {
     const kv = await tempKv();
     const attempt = async () => {

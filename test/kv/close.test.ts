@@ -1,6 +1,6 @@
 /** The end of a Kv: what is pending, what comes later, and that it is the same however it is ended. */
 import { describe, expect, test } from "vitest";
-import { type Kv, KvClosedError, openKv } from "../../src/index.js";
+import { type Kv, KvClosedError, KvInterruptedError, openKv } from "../../src/index.js";
 import { everything, keyOnEachShard, tempKv, tempPath } from "./temp-store.js";
 
 test("after close every call throws or rejects KvClosedError", async () => {
@@ -18,6 +18,7 @@ test("after close every call throws or rejects KvClosedError", async () => {
     () => operation.commit(),
     () => kv.atomic().commit(),
     () => list.next(),
+    () => kv.list({ prefix: [] }).next(),
   ];
   for (const call of rejected) {
     await expect(call()).rejects.toBeInstanceOf(KvClosedError);
@@ -25,7 +26,6 @@ test("after close every call throws or rejects KvClosedError", async () => {
   }
   const thrown: (() => unknown)[] = [
     () => kv.getSync(["a"]),
-    () => kv.list({ prefix: [] }),
     () => kv.watch([["a"]]),
     () => kv.changes({ prefix: [] }),
     () => snapshot.get(["a"]),
@@ -33,17 +33,18 @@ test("after close every call throws or rejects KvClosedError", async () => {
   for (const call of thrown) expect(call).toThrow(KvClosedError);
 });
 
-test("closing again, and disposing after closing, do nothing", async () => {
+test("disposing after closing does nothing, and closing again throws", async () => {
   const kv = await openKv(":memory:", { shards: 2 });
   const first = kv.close();
-  expect(kv.close()).toBe(first);
+  expect(() => kv.close()).toThrow(KvClosedError);
+  expect(kv[Symbol.asyncDispose]()).toBe(first);
   await first;
-  await kv.close();
+  expect(() => kv.close()).toThrow("Bad resource ID");
   kv[Symbol.dispose]();
   await kv[Symbol.asyncDispose]();
 });
 
-test.each([1, 5])("what is pending at close rejects KvClosedError, over %i shards", async (shards) => {
+test.each([1, 5])("what is pending at close rejects KvInterruptedError, over %i shards", async (shards) => {
   const kv = await openKv(":memory:", { shards });
   const keys = keyOnEachShard("k", shards);
   const pending: Promise<unknown>[] = [];
@@ -55,7 +56,7 @@ test.each([1, 5])("what is pending at close rejects KvClosedError, over %i shard
   await kv.close();
   for (const result of await settled) {
     expect(result.status).toBe("rejected");
-    expect((result as PromiseRejectedResult).reason).toBeInstanceOf(KvClosedError);
+    expect((result as PromiseRejectedResult).reason).toBeInstanceOf(KvInterruptedError);
   }
 });
 

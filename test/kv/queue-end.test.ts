@@ -41,7 +41,7 @@ describe("the end of listening", () => {
     const closing = kv.close();
     await expect(listening).resolves.toBeUndefined();
     await closing;
-    await expect(kv.listenQueue(() => {})).rejects.toThrow(new KvClosedError("Queue already closed"));
+    await expect(kv.listenQueue(() => {})).rejects.toThrow("Queue already closed");
     await expect(kv.enqueue("y")).rejects.toBeInstanceOf(KvClosedError);
     expect(() => kv.queueStats()).toThrow(KvClosedError);
     expect(() => kv.deadLetters).toThrow(KvClosedError);
@@ -70,7 +70,7 @@ describe("the end of listening", () => {
     const kv = await tempKv(path);
     await kv.enqueue("x");
     await kv.listenQueue(() => void kv.close());
-    await kv.close();
+    await kv[Symbol.asyncDispose]();
     const again = await tempKv(path);
     expect(isEmpty(again)).toBe(true);
   });

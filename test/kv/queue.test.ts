@@ -1,7 +1,7 @@
 /** Queues as callers see them: what Deno KV promises of them, and what goes beyond. Time is given where it matters. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
-import { type KvEnqueueOptions, ManualClock } from "../../src/index.js";
+import { type KvEnqueueOptions, type KvKey, ManualClock } from "../../src/index.js";
 import { all, isEmpty, onError, sameBytes, take, until } from "./queue-waiting.js";
 import { keyOnEachShard, tempKv, tempPath } from "./temp-store.js";
 
@@ -49,14 +49,22 @@ describe("enqueue", () => {
       { keysIfUndelivered: Array.from({ length: 1001 }, (_, n) => [n]) },
       "Too many keys in keysIfUndelivered (max 1000)",
     ],
-    [{ keysIfUndelivered: [["k".repeat(3000)]] }, "Key too large for write (max 2048 bytes)"],
-    [{ keysIfUndelivered: [[]] }, "key cannot be empty"],
+  ];
+  const BAD_KEYS: readonly [key: KvKey, message: string][] = [
+    [["k".repeat(3000)], "Key too large for write (max 2048 bytes)"],
+    [[], "key cannot be empty"],
   ];
   test("refuses bad options in Deno's words: it rejects, and atomic().enqueue throws", async () => {
     const kv = await tempKv();
     for (const [options, message] of REFUSED) {
       await expect(kv.enqueue("x", options)).rejects.toMatchObject({ name: "TypeError", message });
       expect(() => kv.atomic().enqueue("x", options)).toThrow(message);
+    }
+    // As with the keys of mutations, atomic tells at the commit.
+    for (const [key, message] of BAD_KEYS) {
+      const options = { keysIfUndelivered: [key] };
+      await expect(kv.enqueue("x", options)).rejects.toMatchObject({ name: "TypeError", message });
+      await expect(kv.atomic().enqueue("x", options).commit()).rejects.toThrow(message);
     }
     expect(isEmpty(kv)).toBe(true);
   });
@@ -68,8 +76,8 @@ describe("enqueue", () => {
     expect(await take(kv, 1)).toEqual(["x"]);
   });
 
-  test("refuses a payload above valueBytesMax, and what can't be cloned", async () => {
-    const kv = await tempKv(undefined, { valueBytesMax: 1000 });
+  test("refuses a payload above messageBytesMax, and what can't be cloned", async () => {
+    const kv = await tempKv(undefined, { limits: { messageBytesMax: 1000 } });
     await expect(kv.enqueue("x".repeat(1000))).rejects.toThrow("enqueue payload too large (max 1000 bytes)");
     await expect(kv.enqueue(() => 1)).rejects.toMatchObject({ code: "KV_INVALID_VALUE" });
     await kv.enqueue(new Uint8Array(1000));

@@ -16,7 +16,7 @@ export function tempPath(): string {
 /** An open store; without a path a private one. */
 export async function tempKv(path?: string, options: KvOpenOptions = {}): Promise<Kv> {
   const kv = await openKv(path, options);
-  onTestFinished(() => kv.close());
+  onTestFinished(() => kv[Symbol.asyncDispose]());
   return kv;
 }
 

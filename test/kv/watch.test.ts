@@ -144,7 +144,7 @@ test("a pending read is done when the store is closed, and a later watch throws"
   const pending = reader.read();
   await kv.close();
   expect(await pending).toEqual({ done: true, value: undefined });
-  expect(() => kv.watch([["a"]])).toThrow("Database is closed.");
+  expect(() => kv.watch([["a"]])).toThrow("Bad resource ID");
 });
 
 test("cancelling twice does nothing, leaving the loop ends the stream, and writes go on", async () => {

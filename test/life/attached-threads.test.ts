@@ -11,7 +11,7 @@ const SHARDS = 3;
 
 async function open(): Promise<Kv> {
   const kv = await openKv(undefined, { shards: SHARDS });
-  onTestFinished(() => kv.close());
+  onTestFinished(() => kv[Symbol.asyncDispose]());
   return kv;
 }
 

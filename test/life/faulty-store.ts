@@ -12,7 +12,8 @@ import {
   KvUnknownOutcomeError,
 } from "../../src/errors.js";
 import { Kv, type KvChange, type KvKey } from "../../src/index.js";
-import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT, VALUE_BYTES_MAX } from "../../src/limits.js";
+import { limitsOf } from "../../src/kv/kv-limits.js";
+import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
 import { armFault, createFaultCells, FaultPoint, hangFault } from "../../src/shard/faults.js";
 import type { Durability } from "../../src/store/shard-store.js";
@@ -74,7 +75,7 @@ export class FaultyStore {
       history: HISTORY,
     });
     const kv = new Kv(engine.caller, {
-      valueBytesMax: VALUE_BYTES_MAX,
+      limits: limitsOf(undefined),
       release,
       share: null,
       ifChanged: false,

@@ -10,7 +10,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { systemClock } from "../../src/clock.js";
 import { type ChangeFeed, type ChangeSelector, Kv, type KvChangeEvent, type KvKey } from "../../src/index.js";
-import { HISTORY_BYTES_MAX, VALUE_BYTES_MAX } from "../../src/limits.js";
+import { limitsOf } from "../../src/kv/kv-limits.js";
+import { HISTORY_BYTES_MAX } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
 import { armFault, createFaultCells, FaultPoint } from "../../src/shard/faults.js";
 import { describe, readChangeLogs } from "./change-log.js";
@@ -54,12 +55,12 @@ async function open(path: string): Promise<OpenStore> {
     history: { bytesMax: HISTORY_BYTES_MAX, ageMsMax: Number.POSITIVE_INFINITY },
   });
   const kv = new Kv(engine.caller, {
-    valueBytesMax: VALUE_BYTES_MAX,
+    limits: limitsOf(undefined),
     release,
     share: null,
     ifChanged: false,
   });
-  onTestFinished(() => kv.close());
+  onTestFinished(() => kv[Symbol.asyncDispose]());
   return { kv, faults };
 }
 

@@ -7,7 +7,8 @@ import { systemClock } from "../../src/clock.js";
 import { encodeKey, partitionOf } from "../../src/codec/key.js";
 import { KvShardFailedError, KvStorageError, KvUnknownOutcomeError } from "../../src/errors.js";
 import { Kv, openKv } from "../../src/index.js";
-import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT, VALUE_BYTES_MAX } from "../../src/limits.js";
+import { limitsOf } from "../../src/kv/kv-limits.js";
+import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
 import { armFault, createFaultCells, FaultPoint } from "../../src/shard/faults.js";
 import { until } from "../kv/queue-waiting.js";
@@ -24,7 +25,7 @@ async function openFaulty(faults: SharedArrayBuffer, path = temporaryDirectory()
     faults,
     history: { bytesMax: HISTORY_BYTES_MAX, ageMsMax: Number.POSITIVE_INFINITY },
   });
-  return new Kv(engine.caller, { valueBytesMax: VALUE_BYTES_MAX, release, share: null, ifChanged: false });
+  return new Kv(engine.caller, { limits: limitsOf(undefined), release, share: null, ifChanged: false });
 }
 
 test.each(Object.entries(FaultPoint))(

@@ -124,7 +124,7 @@ function hostileCall(kv: Kv, random: Random): { readonly what: string; readonly 
       openAndClose(random(2) === 0 ? ":nothing" : a, {
         shards: a,
         partitionDepth: b,
-        valueBytesMax: c,
+        limits: random(2) === 0 ? { valueBytesMax: c } : c,
         history: a,
         clock: b,
       }),

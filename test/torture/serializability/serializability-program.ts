@@ -9,7 +9,7 @@ import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { systemClock } from "../../../src/clock.js";
 import { attachKv, type Durability, type Kv, type KvHandle } from "../../../src/index.js";
 import { Kv as KvOf } from "../../../src/kv/kv.js";
-import { VALUE_BYTES_MAX } from "../../../src/limits.js";
+import { limitsOf } from "../../../src/kv/kv-limits.js";
 import { acquireEngine } from "../../../src/router/engine-registry.js";
 import { armFault, createFaultCells, FaultPoint } from "../../../src/shard/faults.js";
 import { randomOf } from "../../life/random.js";
@@ -83,7 +83,7 @@ async function runProcess(
     history: HISTORY,
   });
   const kv = new KvOf(engine.caller, {
-    valueBytesMax: VALUE_BYTES_MAX,
+    limits: limitsOf(undefined),
     ifChanged: false,
     release,
     share: (settings) => engine.sharing.share(settings),
