@@ -56,6 +56,7 @@ async function run(context: TortureContext): Promise<TortureResult> {
   })();
   await Promise.all(Array.from({ length: WRITERS }, () => load(kv, context, tried, latencies)));
   clearInterval(timer);
+  samples.push(sampleOf(path, latencies));
   feed.close();
   await following;
   await kv.close();
