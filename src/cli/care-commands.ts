@@ -42,7 +42,8 @@ export function addCareCommands(program: Command): void {
     "copy a store that nobody else has open, and verify the copy",
     async (path, target, options) => {
       await using kv = await openPath(path, false);
-      return kv.backup(target, options);
+      // Awaited here, or the store would be closed first.
+      return await kv.backup(target, options);
     },
   );
   copy(program, "restore <backup> <target>", "make a store of a backup", restoreBackup);
