@@ -26,6 +26,7 @@ usage: npm run bench -- [flags]
   --json               print the results as JSON
   --json-file FILE     write the results to a file
   --html FILE          write a page with charts
+  --charts DIRECTORY   write each chart as an SVG file
   --quiet              say nothing while measuring
   --compare A B        compare two files that --json-file wrote; exit code 1 if something is worse
   --install-peers      install the packages of the other stores into a cache directory
@@ -50,6 +51,7 @@ export interface BenchOptions {
   readonly isQuiet: boolean;
   readonly jsonFile: string | null;
   readonly htmlFile: string | null;
+  readonly chartsDirectory: string | null;
   readonly compared: readonly [string, string] | null;
   readonly installsPeers: boolean;
   readonly isHelp: boolean;
@@ -67,6 +69,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
     json: { type: "boolean", default: false },
     "json-file": { type: "string" },
     html: { type: "string" },
+    charts: { type: "string" },
     quiet: { type: "boolean", default: false },
     "install-peers": { type: "boolean", default: false },
     help: { type: "boolean", short: "h", default: false },
@@ -86,6 +89,7 @@ export function readBenchOptions(args: readonly string[]): BenchOptions {
     isQuiet: flags.quiet,
     jsonFile: flags["json-file"] ?? null,
     htmlFile: flags.html ?? null,
+    chartsDirectory: flags.charts ?? null,
     compared,
     installsPeers: flags["install-peers"],
     isHelp: flags.help,

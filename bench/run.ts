@@ -1,12 +1,13 @@
 /**
  * The bench, `npm run bench`: the small measurements and the contest. Prints tables; writes JSON and an HTML page where it is asked to.
  */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { BENCH_USAGE, type BenchOptions, readBenchOptions } from "./bench-options.js";
 import { CommandLineError, EXIT_MISUSE } from "./command-line.js";
 import { type ContestReport, runContest } from "./contest/contest.js";
 import { compareReports, comparisonTable } from "./contest/report/compare.js";
-import { reportPage } from "./contest/report/page.js";
+import { chartFiles, reportPage } from "./contest/report/page.js";
 import { resultsTable } from "./contest/report/table.js";
 import { installPeers } from "./install-peers.js";
 import { smallTable } from "./small/table.js";
@@ -48,7 +49,13 @@ async function measure(options: BenchOptions): Promise<number> {
   if (options.jsonFile !== null)
     writeFileSync(options.jsonFile, `${JSON.stringify({ ...report, small }, null, 2)}\n`);
   if (options.htmlFile !== null) writeFileSync(options.htmlFile, reportPage(report));
+  if (options.chartsDirectory !== null) writeCharts(options.chartsDirectory, report);
   return report.failures.length > 0 ? EXIT_WORSE : 0;
+}
+
+function writeCharts(directory: string, report: ContestReport): void {
+  mkdirSync(directory, { recursive: true });
+  for (const { name, svg } of chartFiles(report)) writeFileSync(join(directory, name), svg);
 }
 
 function compare([before, after]: readonly [string, string]): number {

@@ -14,7 +14,7 @@ export { closedLoop, fixedRate, tightLoop } from "./load.js";
 export type { BenchKey, DurabilityClass, Kept, Peer, PeerFinding, PeerMode, PeerStore } from "./peer.js";
 export { DEFAULT_PEER_NAMES, PEER_NAMES } from "./peers/registry.js";
 export { type Comparison, compareReports, comparisonTable } from "./report/compare.js";
-export { reportPage } from "./report/page.js";
+export { chartFiles, reportPage } from "./report/page.js";
 export { resultsTable } from "./report/table.js";
 export type { Facts, Round, RoundContext, RunningWorkload, Workload } from "./workload.js";
 export { WORKLOADS, workloadNamed } from "./workloads/registry.js";

@@ -1,5 +1,5 @@
 /**
- * Owns the keys and values of the contest, the same for every store. Pure.
+ * Owns the keys and values of the contest, the same for every store. Pure, but that no two values are alike.
  */
 import type { BenchKey } from "./peer.js";
 
@@ -16,9 +16,11 @@ export function scrambledKey(number: number): BenchKey {
   return sampleKey((number * 7919) % KEY_COUNT);
 }
 
-/** A plain object of about 100 bytes when it is stored. */
+let serial = 0;
+
+/** A plain object of about 100 bytes when it is stored; another one each time, since SQLite does not write what is there already. */
 export function sampleValue(number: number): object {
-  return { id: number, name: "Ada Lovelace", mail: "ada@example.org", active: true, score: number * 1.5 };
+  return { id: number, name: "Ada Lovelace", mail: "ada@example.org", active: true, score: serial++ + 0.5 };
 }
 
 /** A value that says when it was written, for watchers that are asked how old it is. */

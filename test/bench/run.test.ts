@@ -63,10 +63,11 @@ describe("the bench", () => {
       "--only",
       "set,value-codec",
     ];
-    const run = await runFile(program, [...args, "--json-file", file, "--html", page]);
+    const run = await runFile(program, [...args, "--json-file", file, "--html", page, "--charts", directory]);
     expect(run.stdout).toContain("encode small object");
     expect(run.stdout).toMatch(/set, relaxed \(sets\)[\s\S]*belfry[\s\S]*set, sync/);
     expect(readFileSync(page, "utf8")).toMatch(/<svg[\s\S]*belfry[\s\S]*<\/svg>/);
+    expect(readFileSync(join(directory, "set-relaxed.svg"), "utf8")).toMatch(/^<svg [\s\S]*<\/svg>$/);
     const compared = await runFile(program, ["--compare", file, file]);
     expect(compared.stdout).toContain("4 compared, 0 worse");
     expect(compared.code).toBe(0);

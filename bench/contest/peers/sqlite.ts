@@ -63,10 +63,6 @@ function bytesOf(blob: unknown): Uint8Array {
   return blob instanceof ArrayBuffer ? new Uint8Array(blob) : (blob as Uint8Array);
 }
 
-/**
- * Each set is a transaction of its own that is begun and committed by name: without that, libsql leaves the commit of a lone statement
- * to the next one, and flushes nothing.
- */
 function store(db: Database): PeerStore {
   const put = db.prepare(PUT);
   const select = db.prepare("SELECT value FROM entries WHERE key = ?");
@@ -85,7 +81,7 @@ function store(db: Database): PeerStore {
   const add = (key: string, operand: number): void =>
     together(() => put.run(key, serialize(((get(key) as number | undefined) ?? 0) + operand)));
   return {
-    set: (key, value) => together(() => put.run(flatKey(key), serialize(value))),
+    set: (key, value) => put.run(flatKey(key), serialize(value)),
     setAll: (entries) =>
       together(() => {
         for (const [key, value] of entries) put.run(flatKey(key), serialize(value));

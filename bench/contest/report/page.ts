@@ -71,22 +71,39 @@ function groupHtml(results: readonly Result[]): string {
 
 function heatHtml(results: readonly Result[]): string {
   const { workload, durability, about, shows, unit } = results[0]!;
-  const isLatency = shows === "latency";
-  const sorted = [...results].sort((a, b) => Math.log(advantage(b, a)));
-  const bars = sorted.map((result) => ({
-    label: label(result),
-    isOurs: result.peer.startsWith("belfry"),
-    value: isLatency ? (result.latencyUs?.roundP50 ?? 0) : result.perSecond.median,
-    low: isLatency ? (result.latencyUs?.roundP50 ?? 0) : result.perSecond.min,
-    high: isLatency ? (result.latencyUs?.roundP99 ?? 0) : result.perSecond.max,
-    text: isLatency
-      ? `${timeText(result.latencyUs?.roundP50 ?? null)}, p99 ${timeText(result.latencyUs?.roundP99 ?? null)}`
-      : `${numberText(result.perSecond.median)}/s`,
-  }));
-  const axis = isLatency
-    ? "microseconds, less is better; the whisker ends at p99"
-    : `${unit} a second, more is better`;
-  return `<h3>${safe(workload)}, ${durability}</h3><p>${safe(about)} (${axis})</p>${barChart(bars)}${tableHtml(sorted)}`;
+  const axis =
+    shows === "latency"
+      ? "microseconds, less is better; the whisker ends at p99"
+      : `${unit} a second, more is better`;
+  const sorted = best(results);
+  return `<h3>${safe(workload)}, ${durability}</h3><p>${safe(about)} (${axis})</p>${heatChart(sorted)}${tableHtml(sorted)}`;
+}
+
+/** The bars of each workload and class as SVG texts of their own, by the name of their file. */
+export function chartFiles(report: ContestReport): { readonly name: string; readonly svg: string }[] {
+  return heatsOf(report.results).map((results) => {
+    const { workload, durability } = results[0]!;
+    return { name: `${workload}-${durability}.svg`, svg: heatChart(best(results)) };
+  });
+}
+
+function best(results: readonly Result[]): Result[] {
+  return [...results].sort((a, b) => Math.log(advantage(b, a)));
+}
+
+function heatChart(results: readonly Result[]): string {
+  const bars = results.map((result) => {
+    const { latencyUs, perSecond } = result;
+    const ours = { label: label(result), isOurs: result.peer.startsWith("belfry") };
+    if (result.shows === "latency" && latencyUs !== null) {
+      const { roundP50, roundP99 } = latencyUs;
+      const text = `${timeText(roundP50)}, p99 ${timeText(roundP99)}`;
+      return { ...ours, value: roundP50, low: roundP50, high: roundP99, text };
+    }
+    const { median, min, max } = perSecond;
+    return { ...ours, value: median, low: min, high: max, text: `${numberText(median)}/s` };
+  });
+  return barChart(bars);
 }
 
 function seriesHtml(name: string, results: readonly Result[]): string {
