@@ -67,6 +67,8 @@ function isPlainTree(value: object, depth: number): boolean {
   if (depth > PLAIN_DEPTH_MAX || --visitsLeft < 0 || types.isProxy(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype === Array.prototype && Array.isArray(value)) {
+    // A sparse one may be as long as it likes.
+    if (value.length > visitsLeft) return false;
     for (let index = 0; index < value.length; index++) {
       const item: unknown = value[index];
       if (isObject(item) && !isPlainTree(item, depth + 1)) return false;

@@ -142,7 +142,8 @@ export function draftArithmetic(type: "sum" | "min" | "max", key: KvKey, operand
 /** A mutation given as data. @throws KvTypeError KV_INVALID_MUTATION, and what the other drafts throw. */
 export function draftMutation(mutation: KvMutation): DraftMutation {
   const { type } = mutation;
-  if (!Object.hasOwn(MUTATION_TYPES, type)) throw invalidMutation("Invalid mutation type");
+  if (typeof type !== "string" || !Object.hasOwn(MUTATION_TYPES, type))
+    throw invalidMutation("Invalid mutation type");
   if (type === "delete") {
     if ("value" in mutation && mutation.value !== undefined)
       throw invalidMutation("Invalid mutation 'delete' with value");

@@ -229,7 +229,7 @@ class Worlds {
   readonly #clock = new ManualClock(STARTED_MS);
   readonly #model = new StoreModel(STARTED_MS);
   #kv!: Kv;
-  #all!: Follower;
+  #all: Follower | undefined;
   #some!: Follower;
   #snapshot: { readonly store: KvSnapshot; readonly entries: Map<string, ModelEntry> } | null = null;
 
@@ -240,7 +240,8 @@ class Worlds {
 
   async open(): Promise<void> {
     this.#kv = await openKv(this.#path, this.#options);
-    this.#model.forgetChanges();
+    const heard = new Set((this.#all?.heard ?? []).map((change) => nameOf(change.key)));
+    this.#model.forgetChanges((key) => heard.has(nameOf(key)));
     this.#all = new Follower(this.#kv, []);
     this.#some = new Follower(this.#kv, FOLLOWED);
   }
@@ -249,7 +250,7 @@ class Worlds {
     await this.settle();
     await this.#checkSnapshot();
     await this.#kv.close();
-    await Promise.all([this.#all.ended, this.#some.ended]);
+    await Promise.all([this.#all!.ended, this.#some.ended]);
   }
 
   /** After a failure: nothing is checked any more. */
@@ -313,8 +314,8 @@ class Worlds {
       change.cause === "delete" &&
       nameOf(change.key) === nameOf(target) &&
       change.versionstamp > this.#model.lastVersionstamp;
-    await until(() => this.#all.heard.some(isIt), "a delete was not heard");
-    return this.#all.heard.find(isIt)!.versionstamp;
+    await until(() => this.#all!.heard.some(isIt), "a delete was not heard");
+    return this.#all!.heard.find(isIt)!.versionstamp;
   }
 
   async #commitOne(commit: ModelCommit): Promise<void> {
@@ -454,7 +455,7 @@ class Worlds {
   /** Waits until everything that must be heard was heard, and compares. */
   async settle(): Promise<void> {
     await this.#list({ prefix: [] }, {}, 0);
-    await this.#settleOne(this.#all, () => true);
+    await this.#settleOne(this.#all!, () => true);
     await this.#settleOne(this.#some, (each) => isUnder(each, FOLLOWED));
   }
 

@@ -85,10 +85,13 @@ export class StoreModel {
     return new Map(this.entries);
   }
 
-  /** A new follower begins here. */
-  forgetChanges(): void {
+  /** A new follower begins here. A sweep that the last one needed not hear, and did not, may have been left for this one. */
+  forgetChanges(wasHeard: (key: KvKey) => boolean): void {
     this.changes = [];
-    this.changesByKey = new Map();
+    const left = [...this.changesByKey].filter(
+      ([, [first, ...rest]]) => first!.isOptional && rest.length === 0 && !wasHeard(first!.key),
+    );
+    this.changesByKey = new Map(left);
   }
 
   advance(ms: number, isHeard = true): void {
