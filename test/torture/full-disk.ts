@@ -12,6 +12,9 @@ import { Ticker, type Torture, type TortureContext, type TortureResult } from ".
 
 const DISK_MIB = 12;
 const VALUE_BYTES = 30_000;
+/** How many commits are refused before there is room again, and how long that may take. */
+const REFUSALS = 20;
+const FULL_MS_MAX = 8000;
 /** What a full disk may be called. */
 const CODES = ["KV_STORAGE", "KV_UNKNOWN_OUTCOME"];
 
@@ -83,10 +86,13 @@ async function fillDisk(
   const broken: string[] = [];
   const warnings = silenceWarnings();
   let refused = 0;
-  for (let n = 0; refused < 20 && n < 2000; n++) {
+  // A commit that meets a round which can't be finished waits for seconds before it is refused.
+  let untilMs = Number.POSITIVE_INFINITY;
+  for (let n = 0; refused < REFUSALS && n < 2000 && Date.now() < untilMs; n++) {
     const error = await write(kv, n, n % 3 === 0 ? 4 : 1, acknowledged);
     if (error === null) continue;
     refused++;
+    untilMs = Math.min(untilMs, Date.now() + FULL_MS_MAX);
     if (!CODES.includes(error.code)) broken.push(`a full disk is called ${error.code}: ${error.message}`);
   }
   if (refused === 0) broken.push("the disk was never full");
