@@ -5,7 +5,9 @@
  * Invariants:
  * 1. A body is held in memory up to its bound, and waited for up to its time.
  * 2. One answer a request. A handler that ends without one is a defect of the server, and `wasAnswered` shows it.
- * 3. `signal` aborts once: when the client has gone, or the answer is complete.
+ * 3. A body that nobody reads is read and thrown away once its request is answered. Over HTTP/2 it would else fill what the connection may hold
+ *    in memory, and every later request on it would be refused.
+ * 4. `signal` aborts once: when the client has gone, or the answer is complete.
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
@@ -14,7 +16,7 @@ import { badRequest, HttpError } from "./http-error.js";
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
 export type HttpResponse = ServerResponse | Http2ServerResponse;
 
-/** Time that the rest of a refused body is read and thrown away, so that the client gets to read the refusal. */
+/** Time that the rest of a body nobody wants is read and thrown away, so that the client gets to read the answer. */
 const LINGER_MS = 2_000;
 
 export class Exchange {
@@ -26,6 +28,7 @@ export class Exchange {
   readonly #response: HttpResponse;
   readonly #gone = new AbortController();
   #extraHeaders: Record<string, string> = {};
+  #isBodyTaken = false;
 
   constructor(request: HttpRequest, response: HttpResponse) {
     this.#request = request;
@@ -81,6 +84,7 @@ export class Exchange {
    * @throws HttpError 413 beyond `bytesMax`, 408 after `waitMsMax`, 400 when the client ended it halfway.
    */
   readBody(bytesMax: number, waitMsMax: number): Promise<Uint8Array> {
+    this.#isBodyTaken = true;
     const stated = Number(this.headers["content-length"] ?? 0);
     if (stated > bytesMax) return Promise.reject(this.#refuseBody(`${stated} bytes`, bytesMax));
     return new Promise((resolve, reject) => {
@@ -109,6 +113,7 @@ export class Exchange {
   /** Sends a whole answer. */
   send(status: number, headers: Readonly<Record<string, string>>, body: string | Uint8Array = ""): void {
     if (this.wasAnswered) return;
+    this.#leaveBody();
     const bytes = typeof body === "string" ? Buffer.from(body) : body;
     const length = { "content-length": String(bytes.length) };
     this.#response.writeHead(status, { ...this.#extraHeaders, ...headers, ...length });
@@ -118,6 +123,7 @@ export class Exchange {
 
   /** Begins an answer that goes on. */
   stream(status: number, headers: Readonly<Record<string, string>>): ResponseStream {
+    this.#leaveBody();
     this.#response.writeHead(status, { ...this.#extraHeaders, ...headers });
     this.#request.socket?.setKeepAlive?.(true, 30_000);
     return new ResponseStream(this.#response as ServerResponse, this.signal);
@@ -133,10 +139,17 @@ export class Exchange {
     return new HttpError(408, "TIMEOUT", `the body did not arrive within ${waitMsMax} ms`);
   }
 
+  #leaveBody(): void {
+    if (this.#isBodyTaken) return;
+    this.#isBodyTaken = true;
+    this.#linger();
+  }
+
   #linger(): void {
     const request = this.#request;
     const end = setTimeout(() => request.destroy(), LINGER_MS).unref();
     request.once("end", () => clearTimeout(end));
+    request.once("close", () => clearTimeout(end));
     request.resume();
   }
 }

@@ -51,6 +51,11 @@ export class Handler {
     this.#routes = new Map([...this.#plainRoutes(), ...this.#connectRoutes(), ...this.#nativeRoutes()]);
   }
 
+  /** Method and path of every route; one without a method takes several, and every path below its own. */
+  get routes(): readonly string[] {
+    return [...this.#routes.keys()];
+  }
+
   /** Answers one request. Never rejects. */
   async handle(exchange: Exchange): Promise<void> {
     const startedMs = performance.now();

@@ -81,6 +81,8 @@ export async function serve(kv: Kv, options: ServeOptions = {}): Promise<BelfryS
 export class BelfryServer {
   /** Whether everybody on this machine may do everything: no token is configured. */
   readonly isOpen: boolean;
+  /** Method and path of everything it answers: `POST /v1/get`. `/v1/entries/` takes several methods, and every path below it. */
+  readonly routes: readonly string[];
   readonly #port: Port;
   readonly #host: string;
   readonly #scheme: string;
@@ -111,6 +113,7 @@ export class BelfryServer {
       stopping: this.#stopping,
       onError: options.onError ?? ((error) => console.error("belfry server:", error)),
     });
+    this.routes = handler.routes;
     this.#port = new Port({
       host,
       port: options.port ?? PORT_DEFAULT,

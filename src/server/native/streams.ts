@@ -77,6 +77,12 @@ async function stream<T>(
     "cache-control": "no-store",
     "x-accel-buffering": "no",
   });
+  // Whoever asks for the head alone would wait on this connection for ever.
+  if (exchange.method === "HEAD") {
+    out.end();
+    await items.return?.();
+    return;
+  }
   out.flush();
   try {
     await pump({
