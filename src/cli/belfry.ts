@@ -8,6 +8,8 @@ import { KvError, KvRangeError, KvTypeError } from "../index.js";
 import { addCareCommands } from "./care-commands.js";
 import { CommandError, ExitCode } from "./command-error.js";
 import { addEntryCommands } from "./entry-commands.js";
+import { addFollowCommands } from "./follow-commands.js";
+import { addQueueCommands } from "./queue-commands.js";
 import { addStoreCommands } from "./store-commands.js";
 
 const EXAMPLES = `
@@ -36,16 +38,23 @@ async function main(args: readonly string[]): Promise<ExitCode> {
     .showHelpAfterError("(belfry --help tells more)")
     .exitOverride();
   addEntryCommands(program);
+  addFollowCommands(program);
+  addQueueCommands(program);
   addStoreCommands(program);
   addCareCommands(program);
-  for (const command of program.commands)
-    command.exitOverride().showHelpAfterError(`(belfry ${command.name()} --help tells more)`);
+  for (const command of program.commands) explainMistakes(command, `belfry ${command.name()}`);
   try {
     await program.parseAsync(args, { from: "user" });
     return ExitCode.done;
   } catch (error) {
     return explain(error);
   }
+}
+
+/** Commander hands no setting of this kind down by itself to commands that stand already. */
+function explainMistakes(command: Command, call: string): void {
+  command.exitOverride().showHelpAfterError(`(${call} --help tells more)`);
+  for (const inner of command.commands) explainMistakes(inner, `${call} ${inner.name()}`);
 }
 
 function explain(error: unknown): ExitCode {
