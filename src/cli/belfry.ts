@@ -5,8 +5,10 @@
 import { createRequire } from "node:module";
 import { Command, CommanderError } from "commander";
 import { KvError, KvRangeError, KvTypeError } from "../index.js";
+import { addBenchCommand } from "./bench-command.js";
 import { addCareCommands } from "./care-commands.js";
 import { CommandError, ExitCode } from "./command-error.js";
+import { addDoctorCommand } from "./doctor-command.js";
 import { addEntryCommands } from "./entry-commands.js";
 import { addFollowCommands } from "./follow-commands.js";
 import { addQueueCommands } from "./queue-commands.js";
@@ -25,6 +27,7 @@ Examples:
   belfry changes http://127.0.0.1:4512 users --since earliest --json
   belfry export ./data | belfry import ./copy
   belfry backup ./data ./monday && belfry verify ./monday
+  belfry doctor ./data                           what is wrong here?
 
 Exit codes: 0 done, 1 failed, 2 called wrongly, 3 no such entry.`;
 
@@ -42,6 +45,8 @@ async function main(args: readonly string[]): Promise<ExitCode> {
   addQueueCommands(program);
   addStoreCommands(program);
   addCareCommands(program);
+  addDoctorCommand(program);
+  addBenchCommand(program);
   for (const command of program.commands) explainMistakes(command, `belfry ${command.name()}`);
   try {
     await program.parseAsync(args, { from: "user" });
