@@ -58,7 +58,10 @@ function addSingle(program: Command): void {
   examples(shared(remove), "belfry del ./data users/42").action(
     (store: string, path: string, flags: Shared) => {
       const key = parseKey(path);
-      return withStore(store, flags, (kv) => kv.delete(key));
+      return withStore(store, flags, async (kv) => {
+        await kv.delete(key);
+        if (flags.json === true) await new Output(true).write(jsonLine({ ok: true }));
+      });
     },
   );
 }

@@ -19,7 +19,10 @@ describe("belfry", () => {
       'users/x   "from stdin"\nusers/42  {"big":{"$bigint":"7"}}\n',
     );
     expect((await belfry(["count", path, "users"])).stdout).toBe("2\n");
-    expect(await belfry(["delete", path, "users/x"])).toMatchObject({ code: 0 });
+    expect(await belfry(["delete", path, "users/x", "--json"])).toMatchObject({
+      code: 0,
+      stdout: '{"ok":true}\n',
+    });
     expect(await belfry(["get", path, "users/x"])).toMatchObject({
       code: 3,
       stdout: "",
@@ -49,8 +52,10 @@ describe("belfry", () => {
 
   it("follows keys: their states, or their changes since a position", async () => {
     const path = tempPath();
-    await belfry(["set", path, "a", "1"]);
-    await belfry(["set", path, "a", "2"]);
+    const kv = await tempKv(path);
+    await kv.set(["a"], 1);
+    await kv.set(["a"], 2);
+    await kv.close();
     expect((await belfry(["watch", path, "a", "b", "--limit", "1"])).stdout).toBe("[2,null]\n");
     const changes = await belfry(["watch", path, "a", "b", "--since", "earliest", "--limit", "2", "--json"]);
     const values = changes.stdout
@@ -96,9 +101,9 @@ describe("belfry", () => {
   }, 60_000);
 
   it("serves until it is told to stop, and ends streams first", async () => {
-    const { child, output } = start(["serve", tempPath(), "--port", "0"]);
+    const { child, output } = start(["serve", tempPath(), "--port", "0", "--json"]);
     while (!output.stdout.includes("\n")) await once(child.stdout, "data");
-    const url = output.stdout.trim();
+    const { url } = JSON.parse(output.stdout) as { url: string };
     await fetch(`${url}/v1/entries/a`, { method: "PUT", body: "1" });
     const events = await fetch(`${url}/v1/changes?selectors=${encodeURIComponent('{"prefix":[]}')}`);
     child.kill("SIGTERM");
@@ -123,6 +128,19 @@ describe("belfry", () => {
     await once(child, "close");
   }, 60_000);
 
+  it("says in words when the engine's native part is not there", async () => {
+    const resolve = `export function resolve(name, context, next) {
+      if (name === "lmdb") throw new Error("No native build was found");
+      return next(name, context);
+    }`;
+    const hooks = `data:text/javascript,${encodeURIComponent(resolve)}`;
+    const preload = `import { register } from "node:module"; register(${JSON.stringify(hooks)});`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
+    const { code, stderr } = await belfry(["doctor"], "", env);
+    expect(stderr).toMatch(/^belfry: can't be loaded on .*No native build was found\n.*--omit=optional/);
+    expect(code).toBe(1);
+  }, 30_000);
+
   it.each([
     [["gett"], /Did you mean get/],
     [["get", "/nowhere/at/all", "a"], /there is no store/],
@@ -131,6 +149,8 @@ describe("belfry", () => {
     [["import", "nowhere-at-all", "no-such-file"], /no-such-file can't be read/],
     [["import", "nowhere-at-all", "."], /is a directory/],
     [["tail", "x", "--since", "earliest", "--initial"], /contradict/],
+    [["verify", "nowhere-at-all"], /does not exist/],
+    [["backup", "http://a", "b"], /works on files/],
     [["dead", "requeue", "x"], /their ids.*or --all/],
     [["dead", "requeue", "x", "id", "--all"], /their ids.*or --all/],
     [["dead", "purg"], /Did you mean purge/],
