@@ -158,6 +158,7 @@ describe("belfry", () => {
     [["get"], /missing required argument/],
     [["list", "http://127.0.0.1:1", "--limit", "x"], /--limit must be a whole number/],
     [["serve", "x", "--port", "99999999"], /--port must be/],
+    [["serve", "package.json"], /package.json is a file: a store is a directory/],
     [["serve", "http://a"], /needs the path/],
   ])(
     "called wrongly, %j, says so and exits with 2",
