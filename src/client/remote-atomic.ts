@@ -13,7 +13,9 @@ import type {
   KvSetKey,
   KvSetOptions,
 } from "../index.js";
+import { checkEnqueueOptions } from "../queue/enqueue-options.js";
 import type { WireAtomic, WireCheck, WireEnqueue, WireMutation } from "../wire/entries.js";
+import { checkExpireIn, checkedKey, checkMutation } from "./checks.js";
 
 /** Stands for the commit's versionstamp as the last part of a key. */
 export const PLACEHOLDER = Symbol("KvCommitVersionstamp");
@@ -40,6 +42,7 @@ export class RemoteAtomicOperation {
 
   mutate(...mutations: KvMutation[]): this {
     for (const mutation of mutations) {
+      checkMutation(mutation);
       const { type, key } = mutation;
       if (type === "set") this.set(key, mutation.value, mutation);
       else if (type === "delete") this.delete(key as KvKey);
@@ -76,13 +79,23 @@ export class RemoteAtomicOperation {
 
   /** Adds a message to the queue, if the commit is made. */
   enqueue(value: unknown, options: KvEnqueueOptions = {}): this {
+    checkEnqueueOptions(options);
     this.#enqueues.push({ value: cloned(value), ...options });
     return this;
   }
 
   /** Makes the commit. @throws as that of the embedded store; KvUnreachableError; KvAccessError. */
   async commit(): Promise<KvCommitResult | KvCommitError> {
+    for (const { key } of [...this.#checks, ...this.#mutations]) checkedKey(key);
     return this.#send({ checks: this.#checks, mutations: this.#mutations, enqueues: this.#enqueues });
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: as in Deno KV, awaiting an operation that was not committed is an error that says so.
+  then(): never {
+    throw new KvTypeError(
+      "KV_INVALID_MUTATION",
+      "'Deno.AtomicOperation' is not a promise: did you forget to call 'commit()'",
+    );
   }
 }
 
@@ -90,8 +103,9 @@ export class RemoteAtomicOperation {
 export function setFields(key: KvSetKey, value: unknown, options: KvSetOptions): Omit<WireMutation, "type"> {
   const isVersionstamped = Array.isArray(key) && key.at(-1) === PLACEHOLDER;
   const { expireIn, ifChanged } = options;
+  checkExpireIn(expireIn);
   return {
-    key: (isVersionstamped ? key.slice(0, -1) : key) as KvKey,
+    key: (Array.isArray(key) ? key.slice(0, isVersionstamped ? -1 : undefined) : key) as KvKey,
     value: cloned(value),
     ...(isVersionstamped && { versionstamped: true }),
     ...(expireIn !== undefined && { expireIn }),

@@ -23,10 +23,12 @@ import type {
   PlainChangesOptions,
   QueueStats,
 } from "../index.js";
+import { checkEnqueueOptions } from "../queue/enqueue-options.js";
+import { checkConsistency, checkedKey, checkedKeys, checkListOptions, checkSelectorShape } from "./checks.js";
 import { cloned, PLACEHOLDER, RemoteAtomicOperation, setFields } from "./remote-atomic.js";
 import { RemoteChangeFeed } from "./remote-changes.js";
 import { RemoteDeadLetters } from "./remote-dead-letters.js";
-import { checkListOptions, RemoteListIterator } from "./remote-list.js";
+import { RemoteListIterator } from "./remote-list.js";
 import { remoteWatch } from "./remote-watch.js";
 import type { Transport } from "./transport.js";
 
@@ -46,33 +48,40 @@ export class RemoteKv {
   }
 
   /** The entry under a key; value and versionstamp are `null` where there is none. */
-  async get<T = unknown>(key: KvKey, _options?: KvGetOptions): Promise<KvEntryMaybe<T>> {
-    return (await this.#transport.call("/v1/get", { key }, "read")) as KvEntryMaybe<T>;
+  async get<T = unknown>(key: KvKey, options?: KvGetOptions): Promise<KvEntryMaybe<T>> {
+    const wanted = checkedKey(key);
+    checkConsistency(options?.consistency);
+    return (await this.#transport.call("/v1/get", { key: wanted }, "read")) as KvEntryMaybe<T>;
   }
 
   /** The entries under some keys, in their order, at one moment of the store. */
   async getMany<T extends readonly unknown[] = unknown[]>(
     keys: readonly [...{ [K in keyof T]: KvKey }],
-    _options?: KvGetOptions,
+    options?: KvGetOptions,
   ): Promise<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
-    const answer = (await this.#transport.call("/v1/getMany", { keys }, "read")) as { entries: unknown };
+    const wanted = checkedKeys(keys as readonly KvKey[]);
+    checkConsistency(options?.consistency);
+    const answer = (await this.#transport.call("/v1/getMany", { keys: wanted }, "read")) as {
+      entries: unknown;
+    };
     return answer.entries as { [K in keyof T]: KvEntryMaybe<T[K]> };
   }
 
   /** Sets a key. */
   async set(key: KvSetKey, value: unknown, options: KvSetOptions = {}): Promise<KvCommitResult> {
     const fields = setFields(key, value, options);
+    checkedKey(fields.key);
     return (await this.#transport.call("/v1/set", fields, "write")) as KvCommitResult;
   }
 
   /** Deletes a key. One that is not there is no error. */
   async delete(key: KvKey): Promise<void> {
-    await this.#transport.call("/v1/delete", { key }, "write");
+    await this.#transport.call("/v1/delete", { key: checkedKey(key) }, "write");
   }
 
   /** Entries in key order; each page is read at one moment of the store. */
   list<T = unknown>(selector: KvListSelector, options: KvListOptions = {}): RemoteListIterator<T> {
-    this.#checkOpen();
+    checkSelectorShape(selector);
     checkListOptions(options);
     return new RemoteListIterator<T>(this.#transport, selector, options);
   }
@@ -94,8 +103,9 @@ export class RemoteKv {
     keys: readonly [...{ [K in keyof T]: KvKey }],
     options: KvWatchOptions = {},
   ): ReadableStream<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
+    const wanted = checkedKeys(keys as readonly KvKey[]);
     this.#checkOpen();
-    return remoteWatch(this.#transport, keys as readonly KvKey[], options);
+    return remoteWatch(this.#transport, wanted, options);
   }
 
   /** Every change of some keys, in the order of the whole store. As `changes` of the embedded store. */
@@ -117,6 +127,7 @@ export class RemoteKv {
 
   /** Adds a message to the store's queue, for the handlers of programs that have it open. Needs a token that may write the whole store. */
   async enqueue(value: unknown, options: KvEnqueueOptions = {}): Promise<KvCommitResult> {
+    checkEnqueueOptions(options);
     const message = { value: cloned(value), ...options };
     return (await this.#transport.call("/v1/enqueue", message, "write")) as KvCommitResult;
   }
@@ -146,7 +157,7 @@ export class RemoteKv {
     return PLACEHOLDER as KvCommitVersionstamp;
   }
 
-  /** Ends watches and feeds; what is pending rejects with KvClosedError (a write may have been made). Idempotent. */
+  /** Ends watches and feeds; what is pending rejects with KvInterruptedError (a write may have been made). Idempotent. */
   async close(): Promise<void> {
     this.#transport.close();
   }

@@ -1,9 +1,10 @@
 /**
  * Owns the iteration of a remote `list`, page by page.
  */
-import { KvError, KvRangeError } from "../errors.js";
-import type { KvEntry, KvListOptions, KvListSelector } from "../index.js";
+import { KvError, KvTypeError } from "../errors.js";
+import type { KvEntry, KvKey, KvListOptions, KvListSelector } from "../index.js";
 import type { WireEntry, WirePage } from "../wire/entries.js";
+import { checkConsistency, checkedKey } from "./checks.js";
 import type { Transport } from "./transport.js";
 
 const PAGE_DEFAULT = 100;
@@ -25,11 +26,13 @@ export class RemoteListIterator<T> implements AsyncIterableIterator<KvEntry<T>> 
   /** Made by `kv.list()`. */
   constructor(transport: Transport, selector: KvListSelector, options: KvListOptions) {
     this.#transport = transport;
-    this.#selector = structuredClone(selector);
+    // As in the embedded store: what is wrong with the keys themselves is told with the first entry.
+    const copied = Object.entries(selector).map(([name, key]) => [name, Array.isArray(key) ? [...key] : key]);
+    this.#selector = Object.fromEntries(copied) as KvListSelector;
     this.#options = { ...options };
     this.#left = options.limit ?? Number.POSITIVE_INFINITY;
     this.#pageCursor = options.cursor ?? "";
-    this.#cursor = options.cursor;
+    this.#cursor = options.cursor === "" ? undefined : options.cursor;
   }
 
   /** Where to go on later: behind the last entry that was taken; empty when there are no more. */
@@ -43,7 +46,8 @@ export class RemoteListIterator<T> implements AsyncIterableIterator<KvEntry<T>> 
       await this.#readPage(this.#pageCursor);
     }
     if (this.#next === this.#entries.length || this.#left === 0) {
-      this.#cursor = "";
+      // An iteration that its limit has ended can go on.
+      if (this.#left > 0) this.#cursor = "";
       return { done: true, value: undefined };
     }
     this.#cursor = this.#cursors[this.#next]!;
@@ -56,9 +60,13 @@ export class RemoteListIterator<T> implements AsyncIterableIterator<KvEntry<T>> 
   }
 
   async #readPage(cursor: string): Promise<void> {
-    const { batchSize, limit, reverse } = this.#options;
+    const { batchSize, limit, reverse, consistency } = this.#options;
+    if (batchSize !== undefined && batchSize > PAGE_MAX) {
+      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many entries (max ${PAGE_MAX})`);
+    }
+    checkConsistency(consistency);
     const request = {
-      selector: this.#selector,
+      selector: this.#checkedSelector(),
       limit: Math.min(batchSize ?? limit ?? PAGE_DEFAULT, this.#left, PAGE_MAX),
       reverse: reverse === true,
       cursors: true,
@@ -70,15 +78,9 @@ export class RemoteListIterator<T> implements AsyncIterableIterator<KvEntry<T>> 
     this.#next = 0;
     this.#pageCursor = page.cursor === "" ? null : page.cursor;
   }
-}
 
-/** Refuses bad options at the call. @throws KvRangeError KV_INVALID_OPTION. */
-export function checkListOptions({ limit, batchSize }: KvListOptions): void {
-  for (const [name, value] of Object.entries({ limit, batchSize })) {
-    if (value === undefined || (Number.isInteger(value) && value > 0)) continue;
-    throw new KvRangeError(
-      "KV_INVALID_OPTION",
-      `${name} must be a positive integer: received ${String(value)}`,
-    );
+  #checkedSelector(): object {
+    const keys = Object.entries(this.#selector).filter(([, key]) => key !== undefined);
+    return Object.fromEntries(keys.map(([name, key]) => [name, checkedKey(key as KvKey)]));
   }
 }

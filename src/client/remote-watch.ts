@@ -5,15 +5,14 @@ import type { KvEntryMaybe, KvKey, KvWatchOptions } from "../index.js";
 import { reconnecting } from "./reconnecting.js";
 import type { Transport } from "./transport.js";
 
-/** A stream of states. The first is the current one; a new connection begins with the state, and one that was told already is skipped. */
+/** A stream of states of keys that nobody else changes. The first is the current one; a new connection begins with the state, and one that was told already is skipped. */
 export function remoteWatch<S>(
   transport: Transport,
-  keys: readonly KvKey[],
+  wanted: readonly KvKey[],
   { signal, raw }: KvWatchOptions,
 ): ReadableStream<S> {
   signal?.throwIfAborted();
   const ended = new AbortController();
-  const wanted = structuredClone(keys);
   const events = reconnecting({
     transport,
     path: "/v1/watch",
@@ -23,6 +22,7 @@ export function remoteWatch<S>(
   let told: string | undefined;
   const nextStates = async (): Promise<readonly KvEntryMaybe<unknown>[] | undefined> => {
     for (;;) {
+      if (wanted.length === 0) return undefined;
       const { done, value } = await events.next();
       if (done === true) return undefined;
       const { entries } = value.data as { entries: KvEntryMaybe<unknown>[] };

@@ -4,7 +4,7 @@
  * A read that fails on its way is tried again. A write is tried again only when it is certain that nothing was done: the server said so, or it
  * could not be reached at all. Else nobody knows, and the caller is told that.
  */
-import { KvClosedError, KvUnknownOutcomeError, KvUnreachableError } from "../errors.js";
+import { KvClosedError, KvInterruptedError, KvUnknownOutcomeError, KvUnreachableError } from "../errors.js";
 import { Ending, LinkedSignal } from "../wire/linked-signal.js";
 import { BINARY_TYPE, decodeMessage, encodeMessage, JSON_TYPE } from "../wire/message.js";
 import { Backoff } from "./backoff.js";
@@ -46,7 +46,7 @@ export class Transport {
   /**
    * Asks, and gives the answer's message.
    *
-   * @throws KvClosedError; KvUnreachableError; KvUnknownOutcomeError for a write; what the server refuses with.
+   * @throws KvClosedError; KvInterruptedError; KvUnreachableError; KvUnknownOutcomeError for a write; what the server refuses with.
    */
   async call(path: string, message: unknown, effect: Effect): Promise<unknown> {
     const body = message === undefined ? undefined : encodeMessage(message, "binary");
@@ -83,7 +83,7 @@ export class Transport {
       return { kind: "failure", error: errorOf(response.status, message), mayRetry };
     } catch (cause) {
       if (this.#closed.signal.aborted)
-        return { kind: "failure", error: new KvClosedError(), mayRetry: false };
+        return { kind: "failure", error: new KvInterruptedError(), mayRetry: false };
       if (effect === "read" || wasRefused(cause)) {
         return { kind: "failure", error: this.#unreachable(cause), mayRetry: true };
       }

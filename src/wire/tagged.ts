@@ -152,5 +152,5 @@ export function checkDepth(depth: number): void {
 }
 
 function uncloneable(what: string): KvTypeError {
-  return new KvTypeError("KV_INVALID_VALUE", `a ${what} could not be cloned`);
+  return new KvTypeError("KV_INVALID_VALUE", `#<${what}> could not be cloned.`);
 }

@@ -46,27 +46,28 @@ export interface ContractResult {
 
 const CASE_MS_MAX = 20_000;
 
-/** Runs all cases that apply, one after the other, each on an empty store. */
+/** Runs all cases that apply, one after the other, each on an empty store. One that is not done in `caseMsMax` milliseconds has failed. */
 export async function runContract(
   cases: readonly ContractCase[],
   subject: Subject,
   path?: string,
+  caseMsMax = CASE_MS_MAX,
 ): Promise<ContractResult[]> {
   const results: ContractResult[] = [];
   const kv = await subject.openKv(path);
   for (const { name, appliesTo, run } of cases) {
     if (appliesTo?.(subject) === false) continue;
-    results.push({ name, failure: await failureOf(() => run({ kv, subject })) });
+    results.push({ name, failure: await failureOf(() => run({ kv, subject }), caseMsMax) });
     await clear(kv);
   }
   kv.close();
   return results;
 }
 
-async function failureOf(run: () => Promise<void>): Promise<string | null> {
+async function failureOf(run: () => Promise<void>, msMax: number): Promise<string | null> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done within ${CASE_MS_MAX} ms`)), CASE_MS_MAX);
+    timer = setTimeout(() => reject(new Error(`not done within ${msMax} ms`)), msMax);
   });
   try {
     await Promise.race([run(), late]);

@@ -145,7 +145,8 @@ function setKey(kv: Kv, fields: Fields): KvSetKey {
 }
 
 function setOptions(fields: Fields): KvSetOptions {
-  const expireIn = integerField(fields, "expireIn", 0, Number.MAX_SAFE_INTEGER);
+  // What is too far away is the store's to say, after what it says first.
+  const expireIn = integerField(fields, "expireIn", 0, Number.MAX_VALUE);
   const ifChanged = flagField(fields, "ifChanged");
   return { ...(expireIn !== undefined && { expireIn }), ...(ifChanged !== undefined && { ifChanged }) };
 }
