@@ -1,62 +1,10 @@
 #!/usr/bin/env node
 /**
  * The program `belfry`: it works on the path of a store or on the address of a server alike.
+ *
+ * All else is loaded from here, so that an installation without the engine's native part is told of in words.
  */
-import { createRequire } from "node:module";
-import { Command, CommanderError } from "commander";
-import { KvError, KvRangeError, KvTypeError } from "../index.js";
-import { addCareCommands } from "./care-commands.js";
-import { CommandError, ExitCode } from "./command-error.js";
-import { addEntryCommands } from "./entry-commands.js";
-import { addStoreCommands } from "./store-commands.js";
-
-const EXAMPLES = `
-A <store> is a path or the address of a server. A key is a path, or tagged JSON that begins with [:
-  users/42              ["users", 42]          7n, -1.5, true, 0x00ff   bigint, number, boolean, bytes
-  users/"42"/a%2Fb      ["users", "42", "a/b"]  '["a", {"$bytes": "AP8="}]'
-A value is tagged JSON: {"n": 1}, {"$bigint": "7"}, {"$bytes": "AP8="}, {"$date": 0}, {"$u64": "1"}.
-
-Examples:
-  belfry serve ./data                            a Deno program: Deno.openKv("http://127.0.0.1:4512")
-  belfry set ./data users/42 '{"name": "Ada"}'
-  belfry list http://127.0.0.1:4512 users
-  belfry changes http://127.0.0.1:4512 users --since earliest --json
-  belfry export ./data | belfry import ./copy
-  belfry backup ./data ./monday && belfry verify ./monday
-
-Exit codes: 0 done, 1 failed, 2 called wrongly, 3 no such entry.`;
-
-/** Runs the program, and gives its exit code. */
-async function main(args: readonly string[]): Promise<ExitCode> {
-  const program = new Command("belfry")
-    .description("look into a Belfry store, change it, follow it, serve it")
-    .version((createRequire(import.meta.url)("belfry/package.json") as { version: string }).version)
-    .addHelpText("after", EXAMPLES)
-    .showSuggestionAfterError()
-    .showHelpAfterError("(belfry --help tells more)")
-    .exitOverride();
-  addEntryCommands(program);
-  addStoreCommands(program);
-  addCareCommands(program);
-  for (const command of program.commands)
-    command.exitOverride().showHelpAfterError(`(belfry ${command.name()} --help tells more)`);
-  try {
-    await program.parseAsync(args, { from: "user" });
-    return ExitCode.done;
-  } catch (error) {
-    return explain(error);
-  }
-}
-
-function explain(error: unknown): ExitCode {
-  // Commander has said what is wrong; asking for help is no error.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.done : ExitCode.misuse;
-  process.stderr.write(`belfry: ${error instanceof Error ? error.message : String(error)}\n`);
-  if (error instanceof CommandError) return error.exitCode;
-  if (error instanceof KvTypeError || error instanceof KvRangeError) return ExitCode.misuse;
-  if (!(error instanceof KvError) && process.env["BELFRY_DEBUG"] !== undefined) console.error(error);
-  return ExitCode.failed;
-}
+import { ExitCode } from "./command-error.js";
 
 // Whoever reads the output may stop reading: `belfry list … | head`. That is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -64,4 +12,17 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await main(process.argv.slice(2));
+async function load(): Promise<typeof import("./program.js") | null> {
+  try {
+    return await import("./program.js");
+  } catch (error) {
+    process.stderr.write(
+      `belfry: can't be loaded on ${process.platform}-${process.arch} with node ${process.version}: ${(error as Error).message}\n` +
+        "Install it again on this platform with Node.js 20 or later, and without --omit=optional: the binaries of lmdb are optional packages.\n",
+    );
+    return null;
+  }
+}
+
+const program = await load();
+process.exitCode = program === null ? ExitCode.failed : await program.main(process.argv.slice(2));

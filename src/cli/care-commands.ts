@@ -1,9 +1,11 @@
 /**
  * Owns the commands that look after the files of a store: verify, backup, restore, compact. They work on paths.
  */
+import { existsSync } from "node:fs";
 import type { Command } from "commander";
 import { compactStore, type KvBackupOptions, restoreBackup, verifyStore } from "../index.js";
 import { CommandError, ExitCode } from "./command-error.js";
+import { examples } from "./flags.js";
 import { Output, Progress } from "./output.js";
 import { isAddress, openPath } from "./stores.js";
 import { jsonLine } from "./texts.js";
@@ -56,8 +58,9 @@ function care(
   run: (path: string, flags: Flags) => Promise<void>,
 ): void {
   const command = program.command(usage).description(description).option("--json", "JSON, for programs");
+  examples(command, `belfry ${usage.replace("<path>", "./data")}`);
   command.action((path: string, flags: Flags) => {
-    demandPath(path);
+    demandPath(command, path);
     return run(path, flags);
   });
 }
@@ -73,14 +76,19 @@ function copy(
   ) => Promise<{ readonly path: string; readonly bytes: number }>,
 ): void {
   const command = program.command(usage).description(description).option("--json", "JSON, for programs");
+  examples(
+    command,
+    `belfry ${usage.replace("<path>", "./data").replace("<backup>", "./monday")}`.replace(
+      "<target>",
+      usage.startsWith("backup") ? "./monday" : "./copy",
+    ),
+  );
   command.action(async (from: string, to: string, flags: Flags) => {
-    demandPath(from);
-    const progress = new Progress("copying");
-    let shown = 0;
-    const onProgress: KvBackupOptions["onProgress"] = ({ copiedBytes }) => {
-      progress.add(copiedBytes - shown);
-      shown = copiedBytes;
-    };
+    demandPath(command, from);
+    demandPath(command, to, false);
+    const progress = new Progress("bytes copied");
+    const onProgress: KvBackupOptions["onProgress"] = ({ copiedBytes, totalBytes }) =>
+      progress.reach(copiedBytes, totalBytes);
     const { path, bytes } = await run(from, to, { onProgress });
     progress.end();
     await new Output(true).write(
@@ -89,6 +97,11 @@ function copy(
   });
 }
 
-function demandPath(path: string): void {
-  if (isAddress(path)) throw new CommandError(`this needs the path of a store, found ${path}`);
+/** @throws CommandError for an address, and for a path that does not exist. */
+function demandPath(command: Command, path: string, mustExist = true): void {
+  if (isAddress(path))
+    throw new CommandError(
+      `${command.name()} works on files: it needs the path of a store, on the machine where it is; found the address ${path}`,
+    );
+  if (mustExist && !existsSync(path)) throw new CommandError(`${path} does not exist`);
 }

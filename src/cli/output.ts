@@ -32,8 +32,8 @@ export class Output {
 /** How far something long has come; shown on a terminal only. */
 export class Progress {
   readonly #what: string;
-  readonly #total: number | undefined;
   readonly #isShown = process.stderr.isTTY === true;
+  #total: number | undefined;
   #shownAtMs = 0;
   #done = 0;
 
@@ -43,12 +43,18 @@ export class Progress {
   }
 
   add(count: number): void {
-    this.#done += count;
+    this.reach(this.#done + count, this.#total);
+  }
+
+  /** Has come to `done` of `total`, where that is known. */
+  reach(done: number, total: number | undefined): void {
+    this.#done = done;
+    this.#total = total;
     const nowMs = performance.now();
     if (!this.#isShown || nowMs - this.#shownAtMs < PROGRESS_MS) return;
     this.#shownAtMs = nowMs;
-    const share = this.#total ? ` ${bar(this.#done / this.#total)}` : "";
-    process.stderr.write(`\r\x1b[K${this.#what}${share} ${this.#done.toLocaleString("en")}`);
+    const share = total === undefined || total === 0 ? "" : ` ${bar(done / total)}`;
+    process.stderr.write(`\r\x1b[K${this.#what}${share} ${done.toLocaleString("en")}`);
   }
 
   end(): number {

@@ -6,8 +6,9 @@ import type { Command } from "commander";
 import type { Kv } from "../index.js";
 import { type AccessToken, createToken, readTokenFile, type ServeOptions, serve } from "../server/index.js";
 import { CommandError } from "./command-error.js";
+import { examples, type Shared, shared } from "./flags.js";
 import { Output } from "./output.js";
-import { isAddress, openPath, type StoreOptions, withStore } from "./stores.js";
+import { isAddress, openPath, withStore } from "./stores.js";
 import { jsonLine, parseInteger, table } from "./texts.js";
 
 interface ServeFlags {
@@ -17,52 +18,60 @@ interface ServeFlags {
   readonly key?: string;
   readonly cert?: string;
   readonly origin?: string[];
+  readonly json?: boolean;
 }
 
 export function addStoreCommands(program: Command): void {
-  program
+  const server = program
     .command("serve <path>")
-    .description("serve a store; makes one where there is none")
+    .description("serve a store until SIGTERM or SIGINT; makes one where there is none")
     .option("--port <n>", "0: any free one", "4512")
     .option("--host <address>", "other than this machine's own needs tokens", "127.0.0.1")
     .option("--tokens <file>", "access tokens, see `belfry token`; a single one may be in BELFRY_TOKEN")
     .option("--key <file>", "TLS key, PEM; with --cert")
     .option("--cert <file>", "TLS certificate, PEM")
     .option("--origin <origin...>", "origins whose pages may use the server")
-    .action(runServer);
-  program
+    .option("--json", "the address as a line of JSON, for programs");
+  examples(
+    server,
+    "belfry serve ./data",
+    "belfry serve ./data --host 0.0.0.0 --tokens tokens.json --key key.pem --cert cert.pem",
+  ).action(runServer);
+  const stats = program
     .command("stats <store>")
-    .description("what the shards are doing, and how far the history goes")
-    .option("--json", "JSON, for programs")
-    .option("--token <token>", "access token for an address; better in BELFRY_TOKEN")
-    .action((store: string, flags: StoreOptions & { readonly json?: boolean }) =>
+    .description("what the shards are doing, and how far the history goes");
+  examples(shared(stats), "belfry stats ./data", "belfry stats http://127.0.0.1:4512 --json").action(
+    (store: string, flags: Shared) =>
       withStore(store, flags, async (kv) => {
         const [stats, history] = [await kv.stats(), await kv.history()];
         const output = new Output(flags.json === true);
         if (output.isJson) await output.write(jsonLine({ ...stats, history }));
         else await output.write(statsTable(stats) + table(Object.entries(history).map(row), output.columns));
       }),
-    );
-  program
+  );
+  const token = program
     .command("token <name>")
-    .description("make an access token: its text for the client, its hash for the token file")
-    .action(async (name: string) => {
-      const { token, sha256 } = createToken();
-      const entry = { name, sha256, grants: [{ prefix: [], rights: ["read", "write"] }] };
-      process.stderr.write(`token, shown once: ${token}\n`);
-      await new Output(true).write(jsonLine(entry));
-    });
+    .description(
+      "make an access token: its text for the client on stderr, its hash for the token file on stdout",
+    );
+  examples(token, "belfry token app > app.json").action(async (name: string) => {
+    const { token, sha256 } = createToken();
+    const entry = { name, sha256, grants: [{ prefix: [], rights: ["read", "write"] }] };
+    process.stderr.write(`token, shown once: ${token}\n`);
+    await new Output(true).write(jsonLine(entry));
+  });
 }
 
 async function runServer(path: string, flags: ServeFlags): Promise<void> {
-  if (isAddress(path)) throw new CommandError(`serve needs the path of a store, found ${path}`);
+  if (isAddress(path)) throw new CommandError(`serve needs the path of a store, found the address ${path}`);
   const options = serveOptions(flags);
   await using kv = await openPath(path, true);
   await using server = await serve(kv, options);
   const guard = server.isOpen
     ? "no token is configured: everybody on this machine may do everything"
     : "access by token";
-  process.stdout.write(`${server.url}\n`);
+  const { url, isOpen } = server;
+  await new Output(flags.json === true).write(flags.json === true ? jsonLine({ url, isOpen }) : `${url}\n`);
   process.stderr.write(`serving ${path} at ${server.url}; ${guard}\n`);
   const signal = await stopSignal();
   process.stderr.write(`${signal}: finishing what runs\n`);

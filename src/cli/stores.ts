@@ -1,7 +1,7 @@
 /**
  * Owns the opening of what a command works on: a path is opened in this process, an address is connected to. Both have one face.
  */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { connect, type RemoteKv } from "../client/index.js";
 import { type Kv, openKv } from "../index.js";
@@ -30,11 +30,13 @@ export async function withStore<T>(
   return await use(kv);
 }
 
-/** Opens a path in this process. @throws CommandError when there is no store and none may be made. */
+/** Opens a path in this process. @throws CommandError when there is no store and none may be made, or a file stands there. */
 export async function openPath(path: string, mayCreate: boolean): Promise<Kv> {
   if (!mayCreate && !existsSync(join(path, "manifest.json"))) {
     throw new CommandError(`there is no store at ${path}; \`belfry set\`, \`import\` and \`serve\` make one`);
   }
+  if (existsSync(path) && !statSync(path).isDirectory())
+    throw new CommandError(`${path} is a file: a store is a directory`);
   return openKv(path);
 }
 

@@ -19,9 +19,9 @@ export function parseKey(text: string): KvKey {
   });
 }
 
-/** @throws CommandError when it is no tagged JSON. */
-export function parseValue(text: string): unknown {
-  return explained(`value ${text.slice(0, 60)}`, () => decodeJson(text));
+/** @throws CommandError when it is no tagged JSON; it names the text by `what`. */
+export function parseValue(text: string, what = `value ${text.slice(0, 60)}`): unknown {
+  return explained(what, () => decodeJson(text));
 }
 
 /** A whole number of a range. @throws CommandError. */

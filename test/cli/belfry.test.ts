@@ -1,34 +1,9 @@
-import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import { describe, expect, it, onTestFinished } from "vitest";
+import { existsSync, writeFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
 import { tempKv, tempPath } from "../kv/temp-store.js";
 import { tempServer } from "../server/temp-server.js";
-
-const PROGRAM = fileURLToPath(new URL("../../src/cli/belfry.js", import.meta.url));
-
-function start(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
-  const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...process.env, ...env } });
-  onTestFinished(() => {
-    child.kill("SIGKILL");
-  });
-  const output = { stdout: "", stderr: "" };
-  child.stdout.setEncoding("utf8").on("data", (text) => {
-    output.stdout += text;
-  });
-  child.stderr.setEncoding("utf8").on("data", (text) => {
-    output.stderr += text;
-  });
-  return { child, output };
-}
-
-async function belfry(args: readonly string[], input = "", env: Readonly<Record<string, string>> = {}) {
-  const { child, output } = start(args, env);
-  child.stdin.end(input);
-  const [code] = await once(child, "close");
-  return { code, ...output };
-}
+import { belfry, start } from "./program.js";
 
 describe("belfry", () => {
   it("reads and writes a path", async () => {
@@ -44,7 +19,10 @@ describe("belfry", () => {
       'users/x   "from stdin"\nusers/42  {"big":{"$bigint":"7"}}\n',
     );
     expect((await belfry(["count", path, "users"])).stdout).toBe("2\n");
-    expect(await belfry(["delete", path, "users/x"])).toMatchObject({ code: 0 });
+    expect(await belfry(["delete", path, "users/x", "--json"])).toMatchObject({
+      code: 0,
+      stdout: '{"ok":true}\n',
+    });
     expect(await belfry(["get", path, "users/x"])).toMatchObject({
       code: 3,
       stdout: "",
@@ -72,6 +50,21 @@ describe("belfry", () => {
     expect((await belfry(["stats", url, "--json"], "", env)).stdout).toContain('"shards":[');
   }, 60_000);
 
+  it("follows keys: their states, or their changes since a position", async () => {
+    const path = tempPath();
+    const kv = await tempKv(path);
+    await kv.set(["a"], 1);
+    await kv.set(["a"], 2);
+    await kv.close();
+    expect((await belfry(["watch", path, "a", "b", "--limit", "1"])).stdout).toBe("[2,null]\n");
+    const changes = await belfry(["watch", path, "a", "b", "--since", "earliest", "--limit", "2", "--json"]);
+    const values = changes.stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).value);
+    expect(values).toEqual([1, 2]);
+  }, 60_000);
+
   it("exports what it imports", async () => {
     const kv = await tempKv(tempPath());
     await kv.set(["a", 1n], new Map([["k", new Uint8Array([1])]]));
@@ -81,6 +74,9 @@ describe("belfry", () => {
       '{"key":["a",{"$bigint":"1"}],"value":{"$map":[["k",{"$bytes":"AQ=="}]]}}\n{"key":["b"],"value":{"$undefined":true}}\n';
     expect(await belfry(["import", from], lines)).toMatchObject({ code: 0, stdout: "2 entries\n" });
     expect((await belfry(["export", from])).stdout).toBe(lines);
+    expect((await belfry(["export", from, "--reverse"])).stdout).toBe(
+      `${lines.trimEnd().split("\n").reverse().join("\n")}\n`,
+    );
     expect(await belfry(["import", from], '{"key":1}\n')).toMatchObject({
       code: 2,
       stderr: expect.stringContaining("line 1"),
@@ -105,9 +101,9 @@ describe("belfry", () => {
   }, 60_000);
 
   it("serves until it is told to stop, and ends streams first", async () => {
-    const { child, output } = start(["serve", tempPath(), "--port", "0"]);
+    const { child, output } = start(["serve", tempPath(), "--port", "0", "--json"]);
     while (!output.stdout.includes("\n")) await once(child.stdout, "data");
-    const url = output.stdout.trim();
+    const { url } = JSON.parse(output.stdout) as { url: string };
     await fetch(`${url}/v1/entries/a`, { method: "PUT", body: "1" });
     const events = await fetch(`${url}/v1/changes?selectors=${encodeURIComponent('{"prefix":[]}')}`);
     child.kill("SIGTERM");
@@ -132,13 +128,37 @@ describe("belfry", () => {
     await once(child, "close");
   }, 60_000);
 
+  it("says in words when the engine's native part is not there", async () => {
+    const resolve = `export function resolve(name, context, next) {
+      if (name === "lmdb") throw new Error("No native build was found");
+      return next(name, context);
+    }`;
+    const hooks = `data:text/javascript,${encodeURIComponent(resolve)}`;
+    const preload = `import { register } from "node:module"; register(${JSON.stringify(hooks)});`;
+    const env = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(preload)}` };
+    const { code, stderr } = await belfry(["doctor"], "", env);
+    expect(stderr).toMatch(/^belfry: can't be loaded on .*No native build was found\n.*--omit=optional/);
+    expect(code).toBe(1);
+  }, 30_000);
+
   it.each([
     [["gett"], /Did you mean get/],
     [["get", "/nowhere/at/all", "a"], /there is no store/],
-    [["set", "/nowhere", "%zz", "1"], /percent/],
+    [["set", "nowhere-at-all", "%zz", "1"], /percent/],
+    [["set", "nowhere-at-all", "a", "{"], /value \{: .*JSON/],
+    [["import", "nowhere-at-all", "no-such-file"], /no-such-file can't be read/],
+    [["import", "nowhere-at-all", "."], /is a directory/],
+    [["tail", "x", "--since", "earliest", "--initial"], /contradict/],
+    [["verify", "nowhere-at-all"], /does not exist/],
+    [["backup", "http://a", "b"], /works on files/],
+    [["dead", "requeue", "x"], /their ids.*or --all/],
+    [["dead", "requeue", "x", "id", "--all"], /their ids.*or --all/],
+    [["dead", "purg"], /Did you mean purge/],
+    [["dead", "purge", "x", "--older-than", "monday"], /--older-than must be/],
     [["get"], /missing required argument/],
     [["list", "http://127.0.0.1:1", "--limit", "x"], /--limit must be a whole number/],
     [["serve", "x", "--port", "99999999"], /--port must be/],
+    [["serve", "package.json"], /package.json is a file: a store is a directory/],
     [["serve", "http://a"], /needs the path/],
   ])(
     "called wrongly, %j, says so and exits with 2",
@@ -146,6 +166,7 @@ describe("belfry", () => {
       const { code, stderr, stdout } = await belfry(args);
       expect(stderr).toMatch(expected);
       expect([code, stdout]).toEqual([2, ""]);
+      expect(existsSync("nowhere-at-all")).toBe(false);
     },
     30_000,
   );
