@@ -27,7 +27,6 @@ const EARLY_KILLS = 8;
 const START_MS = 100;
 /** A store is begun anew after so many lives, so that reading it stays cheap. */
 const LIVES_MAX = 10;
-const NOTHING_QUEUED: QueuedValues = { waiting: [], leased: [], dead: [] };
 
 export const crash: Torture = {
   name: "crash",
@@ -61,9 +60,11 @@ async function run(context: TortureContext): Promise<TortureResult> {
     if (isEarly) tried["kills while opening"]++;
     const isLast =
       round % LIVES_MAX === LIVES_MAX - 1 || (round + 1 >= KILLS_MIN && Date.now() >= context.deadlineMs);
-    const isDrained = isLast || context.random(4) === 0;
-    const faults = await store.look(isDrained);
-    if (isDrained) tried["stores drained"]++;
+    const faults = await store.look();
+    if (faults.length === 0 && (isLast || context.random(4) === 0)) {
+      faults.push(...(await store.drain()));
+      tried["stores drained"]++;
+    }
     broken.push(...faults.slice(0, BROKEN_MAX).map((sentence) => `kill ${round}: ${sentence}`));
     ticker.tick({ ...tried, ...totals.with(store.counts) });
   }
@@ -147,43 +148,54 @@ class CrashStore {
     return isEarly;
   }
 
-  /** Opens the store, and says what is wrong with it. @param isDrained Messages and changes that are left are handled first. */
-  async look(isDrained: boolean): Promise<string[]> {
+  /** Opens the store, and says what is wrong with it. */
+  async look(): Promise<string[]> {
     const options = this.#options;
     const isStore = existsSync(join(options.path, "manifest.json"));
-    const queued = isStore ? await queuedValues(options.path, this.#shards) : NOTHING_QUEUED;
+    const { leased } = isStore ? await this.#queued() : { leased: [] };
     const kv = await openKv(options.path, openOptions(options));
     const written = readJournal(journalPath(options, "entries"));
     if (this.#context.breakage === "lost-commit") await loseCommit(kv, written);
     await sleep(Math.max(0, this.#killedAtMs + 2 * FLEETING_MS_MAX - Date.now()));
-    let found = await Found.in(kv);
-    const lines = readJournal(journalPath(options, "messages"));
+    const found = await Found.in(kv);
     const faults = [
       ...this.#entries.faults(written, found, options),
-      ...this.#messages.faults(lines, queued, found),
       ...this.#feeds.faults(found, false),
+      ...(await deadLetterFaults(kv)),
     ];
-    if (isDrained && faults.length === 0) {
-      const path = journalPath(options, "drain");
-      await Promise.all([drainMessages(kv, new Journal(path)), drainFeeds(kv, this.#home)]);
-      found = await Found.in(kv);
-      faults.push(...this.#feeds.faults(found, true));
-    }
-    faults.push(...(await deadLetterFaults(kv)));
     const { versionstamp } = await kv.set(["after"], 1);
     faults.push(...this.#entries.noteNewest(versionstamp));
     await kv.close();
-    if (isDrained && faults.length === 0) {
-      const left = await queuedValues(options.path, this.#shards);
-      faults.push(...this.#messages.faults(readJournal(journalPath(options, "drain")), left, found));
-    }
+    const handled = readJournal(journalPath(options, "messages"));
+    faults.push(...this.#messages.faults(handled, leased, await this.#queued(), found));
     const report = await verifyStore(options.path);
     faults.push(...report.problems.map(({ where, what }) => `${where}: ${what}`));
-    return faults.map((sentence) => `${options.durability}, ${this.#shards} shards: ${sentence}`);
+    return faults.map((sentence) => this.#named(sentence));
+  }
+
+  /** Lets all messages and changes that are left be handled, and says what is wrong then. */
+  async drain(): Promise<string[]> {
+    const options = this.#options;
+    const path = journalPath(options, "drain");
+    const kv = await openKv(options.path, openOptions(options));
+    await Promise.all([drainMessages(kv, new Journal(path)), drainFeeds(kv, this.#home)]);
+    const found = await Found.in(kv);
+    const faults = [...this.#feeds.faults(found, true), ...(await deadLetterFaults(kv))];
+    await kv.close();
+    faults.push(...this.#messages.faults(readJournal(path), [], await this.#queued(), found));
+    return faults.map((sentence) => this.#named(`after all was handled: ${sentence}`));
   }
 
   remove(): void {
     rmSync(this.#home, { recursive: true });
+  }
+
+  #queued(): Promise<QueuedValues> {
+    return queuedValues(this.#options.path, this.#shards);
+  }
+
+  #named(sentence: string): string {
+    return `${this.#options.durability}, ${this.#shards} shards: ${sentence}`;
   }
 
   #nextLife(): LifeOptions {

@@ -139,16 +139,24 @@ export class MessagesCheck {
     };
   }
 
-  /** What is wrong after a life with this journal, which has left these messages and entries in the store. */
-  faults(lines: readonly JournalLine[], queued: QueuedValues, found: Found): string[] {
+  /**
+   * What is wrong after a life with this journal.
+   *
+   * @param leased Messages that the process had when it was killed.
+   * @param queued The messages of the store when it has been opened since: a commit over several shards that the kill cut off is whole then.
+   */
+  faults(
+    lines: readonly JournalLine[],
+    leased: readonly unknown[],
+    queued: QueuedValues,
+    found: Found,
+  ): string[] {
     const faults = this.#take(lines);
-    const waiting = queued.waiting as number[];
-    const leased = queued.leased as number[];
+    const waiting = [...queued.waiting, ...queued.leased] as number[];
     const dead = queued.dead as number[];
-    const stored = new Set([...waiting, ...leased, ...dead]);
-    if (stored.size !== waiting.length + leased.length + dead.length)
-      faults.push("a message is in two states");
-    for (const n of leased) this.#doubtful.add(n);
+    const stored = new Set([...waiting, ...dead]);
+    if (stored.size !== waiting.length + dead.length) faults.push("a message is in two states");
+    for (const n of leased) this.#doubtful.add(n as number);
     this.#interrupted += leased.length;
     for (const n of [...waiting, ...dead])
       if (this.#handled.has(n) && !this.#doubtful.has(n))
