@@ -14,7 +14,8 @@
  * 3. `roundEntered` is raised before the LMDB commit that holds the round (readers then wait for `finishedRound`).
  * 4. Once any participant has committed, the round can't be lost: its redo record holds all of it, and the next round does not
  *    start before all have committed. So after a crash only the last round can be incomplete.
- * 5. A thread that dies at any point of this is replaced by one that looks at the round's words and goes on where they say.
+ * 5. Whoever decides a round has given the answers of the one that it decided before.
+ * 6. A thread that dies at any point of this is replaced by one that looks at the round's words and goes on where they say.
  */
 import type { CommitFields } from "../codec/commit-frame.js";
 import { readCommitFrame } from "../codec/commit-frame.js";
@@ -76,9 +77,13 @@ export class RoundMember {
 
   /** Takes part in the active round if it waits for this shard. Says whether it did. */
   run(): boolean {
-    this.#payReplies();
     const { shard, control } = this.#writer;
-    if (!this.#ring.awaits(shard)) return false;
+    const isAwaited = this.#ring.awaits(shard);
+    this.#writer.faults.visit(FaultPoint.looked);
+    // After that look: a round that awaits this shard says that the one before has finished. The other way round it may finish in between,
+    // and the answers that this shard owes for it are overwritten by those of the next.
+    this.#payReplies();
+    if (!isAwaited) return false;
     const round = this.#ring.active;
     // A predecessor of this thread may have committed it and died before it could say so.
     if (isLaterRound(round, this.#appliedRound) && !this.#takePart(round)) return false;
