@@ -3,7 +3,7 @@
  * with times to live that run out, messages that are enqueued and handled, a log that is trimmed and consumers that keep their positions; then
  * opens the store, and looks for what is lost, half there, out of order or done twice.
  */
-import { existsSync, mkdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Durability, openKv, verifyStore } from "../../../src/index.js";
@@ -18,7 +18,11 @@ import { Journal, readJournal } from "./journal.js";
 import { journalPath, LIFE_BREAKS, type LifeBreak, type LifeOptions, openOptions } from "./life.js";
 import { deadLetterFaults, drainMessages, MessagesCheck } from "./messages.js";
 
-const KILL_MS_MAX = 400;
+/** A kill comes when the journal of the entries has grown to a random size below this: about a thousand commits. */
+const JOURNAL_BYTES_MAX = 30_000;
+/** Or after this time, on a busy machine. */
+const KILL_MS_MAX = 2000;
+const LOOK_MS = 5;
 /** So that something is gone on with, however short the run. */
 const KILLS_MIN = 2;
 /** One kill of so many comes while the process starts. */
@@ -139,7 +143,7 @@ class CrashStore {
     if (isEarly) await child.livesFor(START_MS + random(2 * START_MS));
     else {
       await child.saysLine("loaded");
-      await child.livesFor(random(KILL_MS_MAX));
+      await this.#worked(child, random(JOURNAL_BYTES_MAX));
     }
     child.kill("SIGKILL");
     const end = await child.end();
@@ -188,6 +192,13 @@ class CrashStore {
 
   remove(): void {
     rmSync(this.#home, { recursive: true });
+  }
+
+  /** Resolves when the process has written so much of its journal, or has had its time, or has ended. */
+  async #worked(child: Child, bytes: number): Promise<void> {
+    const path = journalPath(this.#options, "entries");
+    const deadlineMs = Date.now() + KILL_MS_MAX;
+    while (statSync(path).size < bytes && Date.now() < deadlineMs && (await child.livesFor(LOOK_MS)));
   }
 
   #queued(): Promise<QueuedValues> {
