@@ -182,10 +182,12 @@ class CrashStore {
     const options = this.#options;
     const path = journalPath(options, "drain");
     const kv = await openKv(options.path, openOptions(options));
-    await Promise.all([drainMessages(kv, new Journal(path)), drainFeeds(kv, this.#home)]);
+    const journal = new Journal(path);
+    await Promise.all([drainMessages(kv, journal), drainFeeds(kv, this.#home)]);
     const found = await Found.in(kv);
     const faults = [...this.#feeds.faults(found, true), ...(await deadLetterFaults(kv))];
     await kv.close();
+    journal.close();
     faults.push(...this.#messages.faults(readJournal(path), [], await this.#queued(), found));
     return faults.map((sentence) => this.#named(`after all was handled: ${sentence}`));
   }

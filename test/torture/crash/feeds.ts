@@ -23,9 +23,10 @@ import {
   type KvChangeEvent,
   KvHistoryTrimmedError,
 } from "../../../src/index.js";
+import { withBound } from "../../life/child-process.js";
 import { nameOf } from "../../life/ledger.js";
 import { Journal, type JournalLine, readJournal } from "./journal.js";
-import type { LifeBreak, LifeOptions } from "./life.js";
+import { DRAIN_MS_MAX, type LifeBreak, type LifeOptions } from "./life.js";
 
 export interface Consumer {
   readonly name: string;
@@ -81,16 +82,18 @@ export async function loadFeeds(kv: Kv, { home, life, breakage }: LifeOptions): 
   ]);
 }
 
-/** Handles what the store has; resolves when all consumers have heard everything. */
+/** Handles what the store has; resolves when all consumers have heard everything. Throws when that takes too long. */
 export async function drainFeeds(kv: Kv, home: string): Promise<void> {
   // A commit of now, so that whoever is told of its place has heard all that is older.
   const { versionstamp } = await kv.set(["drain"], 1);
-  await Promise.all([
+  const following = [
     ...FILE_CONSUMERS.map((consumer) =>
       new FileConsumer(kv, { ...consumer, pauseMs: 0 }, home, null).follow(versionstamp),
     ),
     new StoreConsumer(kv).follow(versionstamp),
-  ]);
+  ];
+  if ((await withBound(Promise.all(following), DRAIN_MS_MAX)) === "late")
+    throw new Error(`consumers have not heard of ${versionstamp} after ${DRAIN_MS_MAX} ms`);
 }
 
 /** One life of a consumer that keeps its position in a file. */
@@ -114,22 +117,30 @@ class FileConsumer {
     this.#journal.note("begin");
   }
 
-  /** @param through Ends when everything up to this versionstamp is handled; `null`: never. */
+  /** Once. @param through Ends when everything up to this versionstamp is handled; `null`: never. */
   async follow(through: string | null): Promise<void> {
-    for (;;) {
-      try {
-        for await (const event of this.#open()) {
-          this.#take(event);
-          if (event.type === "progress" && through !== null && event.versionstamp >= through) return;
-          if (this.#consumer.pauseMs > 0 && ++this.#handled % PAUSE_EVERY === 0)
-            await sleep(this.#consumer.pauseMs);
-        }
-        return;
-      } catch (error) {
-        if (!(error instanceof KvHistoryTrimmedError)) throw error;
-        this.#journal.note("lagged");
-        this.#place = null;
+    try {
+      while (!(await this.#reaches(through)));
+    } finally {
+      this.#journal.close();
+    }
+  }
+
+  /** False: the log has lost what comes next, and the state is what to begin with. */
+  async #reaches(through: string | null): Promise<boolean> {
+    try {
+      for await (const event of this.#open()) {
+        this.#take(event);
+        if (event.type === "progress" && through !== null && event.versionstamp >= through) break;
+        if (this.#consumer.pauseMs > 0 && ++this.#handled % PAUSE_EVERY === 0)
+          await sleep(this.#consumer.pauseMs);
       }
+      return true;
+    } catch (error) {
+      if (!(error instanceof KvHistoryTrimmedError)) throw error;
+      this.#journal.note("lagged");
+      this.#place = null;
+      return false;
     }
   }
 
@@ -191,7 +202,7 @@ class StoreConsumer {
 
   /** Handles what waits, in one commit with the position where there is one. */
   async #handle(position: string | null): Promise<void> {
-    const changes = this.#isResync ? await this.#unheard(this.#waiting) : this.#waiting;
+    const changes = this.#isResync ? this.#unheard(this.#waiting) : this.#waiting;
     this.#waiting = [];
     if (changes.length === 0 && position === null) return;
     let commit = this.#kv.atomic();
@@ -204,12 +215,7 @@ class StoreConsumer {
   }
 
   /** What of a state has not been handled as a change before. */
-  async #unheard(changes: readonly KvChange[]): Promise<KvChange[]> {
-    const unheard: KvChange[] = [];
-    for (const change of changes) {
-      const entry = this.#kv.getSync(["heard", change.key[1]!, change.key[2]!]);
-      if (entry.versionstamp === null) unheard.push(change);
-    }
-    return unheard;
+  #unheard(changes: readonly KvChange[]): KvChange[] {
+    return changes.filter(({ key }) => this.#kv.getSync(["heard", key[1]!, key[2]!]).versionstamp === null);
   }
 }

@@ -2,7 +2,7 @@
  * Owns the journals of a life: what a process was told and what it did, a line each, written before it takes its next step. What a killed
  * process has written stays: so whoever reads a journal afterwards knows all that was acknowledged.
  */
-import { existsSync, openSync, readFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, writeSync } from "node:fs";
 
 /** The words of a line. */
 export type JournalLine = readonly string[];
@@ -18,6 +18,10 @@ export class Journal {
   /** Words without spaces. */
   note(...words: readonly (string | number)[]): void {
     writeSync(this.#file, `${words.join(" ")}\n`);
+  }
+
+  close(): void {
+    closeSync(this.#file);
   }
 }
 

@@ -7,6 +7,9 @@ import type { Durability, KvOpenOptions } from "../../../src/index.js";
 /** Numbers that one life may use. */
 export const LIFE_NUMBERS = 1_000_000;
 
+/** For handling all that a life has left, in milliseconds. Generous: what takes longer hangs. */
+export const DRAIN_MS_MAX = 60_000;
+
 /** Promises that the process breaks on purpose, and what it does. */
 export const LIFE_BREAKS = {
   immortal: "entries are written without their time to live",

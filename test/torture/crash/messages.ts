@@ -15,7 +15,7 @@ import type { QueuedValues } from "../../kv/queue-rows.js";
 import { nameOf } from "../../life/ledger.js";
 import type { Found } from "./found.js";
 import type { Journal, JournalLine } from "./journal.js";
-import { firstNumber, type LifeBreak, type LifeOptions } from "./life.js";
+import { DRAIN_MS_MAX, firstNumber, type LifeBreak, type LifeOptions } from "./life.js";
 
 const PRODUCERS = 8;
 const LISTENERS = 2;
@@ -24,7 +24,6 @@ const CONCURRENCY = 20;
 const WAITING_MAX = 200;
 /** Some handlers take so long that a kill finds them at it. */
 const LONG_HANDLING_MS = 150;
-const DRAIN_MS_MAX = 20_000;
 const SENT_TABLES = ["sent-a", "sent-b", "sent-c"];
 const UNDELIVERED_TABLES = ["undelivered", "undelivered-too"];
 
