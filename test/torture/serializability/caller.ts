@@ -3,7 +3,7 @@
  */
 import { KvError, KvUnknownOutcomeError } from "../../../src/errors.js";
 import { type AtomicOperation, type Kv, type KvEntryMaybe, KvU64 } from "../../../src/index.js";
-import { type CommitPlan, type End, KEYS, keyOf, type Seen, SUMS } from "./operation.js";
+import { type Begin, type CommitPlan, type End, KEYS, keyOf, type Seen, SUMS } from "./operation.js";
 import type { Recording } from "./recording.js";
 
 /** How a run is made to break its promise. */
@@ -39,10 +39,11 @@ export class TortureCaller {
     while (Date.now() < deadlineMs && this.#calls < callsMax) {
       const dice = random(20);
       if (dice < 6) await this.#commit();
-      else if (dice < 12) await this.#read([this.#anyKey()], (keys) => this.#get(keys[0]!));
-      else if (dice < 16) await this.#read(this.#someKeys(), (keys) => this.#getMany(keys));
-      else if (dice < 19) await this.#read(this.#someKeys(), (keys) => this.#snapshot(keys));
-      else await this.#read(ALL_KEYS, () => this.#list());
+      else if (dice < 10) await this.#read("get", [this.#anyKey()], ([key]) => this.#get(key!));
+      else if (dice < 12) await this.#read("getSync", [this.#anyKey()], ([key]) => this.#getSync(key!));
+      else if (dice < 16) await this.#read("getMany", this.#someKeys(), (keys) => this.#getMany(keys));
+      else if (dice < 19) await this.#read("snapshot", this.#someKeys(), (keys) => this.#snapshot(keys));
+      else await this.#read("list", ALL_KEYS, () => this.#list());
     }
   }
 
@@ -85,12 +86,16 @@ export class TortureCaller {
     return { checks, sets, deletes, sums: random(3) === 0 ? [KEYS + random(SUMS)] : [] };
   }
 
-  async #read(keys: readonly number[], read: (keys: readonly number[]) => Promise<Seen[]>): Promise<void> {
+  async #read(
+    by: NonNullable<Begin["by"]>,
+    keys: readonly number[],
+    read: (keys: readonly number[]) => Promise<Seen[]>,
+  ): Promise<void> {
     const id = this.#nextId();
     const at = nowNs();
     try {
       const seen = await read(keys);
-      this.#options.recording.read({ id, at, read: keys, seen, end: nowNs() });
+      this.#options.recording.read({ id, at, by, read: keys, seen, end: nowNs() });
       keys.forEach((key, index) => {
         this.#known.set(key, seen[index]?.[0] ?? null);
       });
@@ -103,10 +108,14 @@ export class TortureCaller {
   async #get(key: number): Promise<Seen[]> {
     const { kv, breakage, random } = this.#options;
     const cached = this.#cached.get(key);
-    if (breakage === "cached-read" && cached !== undefined && random(4) === 0) return [cached];
-    const seen = seenOf(random(4) === 0 ? kv.getSync(keyOf(key)) : await kv.get(keyOf(key)));
+    if (breakage === "cached-read" && cached !== undefined && random(2) === 0) return [cached];
+    const seen = seenOf(await kv.get(keyOf(key)));
     this.#cached.set(key, seen);
     return [seen];
+  }
+
+  async #getSync(key: number): Promise<Seen[]> {
+    return [seenOf(this.#options.kv.getSync(keyOf(key)))];
   }
 
   async #getMany(keys: readonly number[]): Promise<Seen[]> {

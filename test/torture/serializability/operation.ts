@@ -21,6 +21,8 @@ export interface Begin {
   readonly commit?: CommitPlan;
   /** Keys that are read at one moment. */
   readonly read?: readonly number[];
+  /** By which call. */
+  readonly by?: "get" | "getSync" | "getMany" | "list" | "snapshot";
 }
 
 export interface End {
