@@ -120,11 +120,11 @@ async function live(
     life,
     JSON.stringify({ ...options, seed: options.seed + random(1000) }),
   ]);
+  await child.saysLine("calling");
   if (random(2) === 0) {
-    await child.saysLine("calling");
     await child.livesFor(50 + random(options.milliseconds));
     child.kill("SIGKILL");
-  }
+  } else await child.livesFor(options.milliseconds);
   const end = await child.end();
   if (end.how !== 0 && end.how !== "SIGKILL")
     throw new Error(`the callers' process ended with ${end.how}: ${end.errors}`);
