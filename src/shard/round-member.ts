@@ -91,6 +91,7 @@ export class RoundMember {
   /** False when the engine stops first. */
   #takePart(round: number): boolean {
     const { shard, control } = this.#writer;
+    this.#writer.pauseForCut();
     control.announceInFlight(shard);
     this.#ring.arrive(shard);
     this.#writer.faults.visit(FaultPoint.arrived);
@@ -183,7 +184,7 @@ export class RoundMember {
     control.setRoundEntered(shard, round.round);
     for (;;) {
       try {
-        this.#writer.commit(round.commits.length, (batch) => {
+        this.#writer.commitPart(round.commits.length, (batch) => {
           for (const decided of round.commits)
             this.#applyCommit(round, commitOf(decided), decided.index, batch);
           store.putRound(round.round, encodeRedo(round));
