@@ -131,6 +131,14 @@ export const SWEEP_ENTRIES_MAX = 1000;
 /** Time between background flushes with `durability: "relaxed"`, in milliseconds. */
 export const FLUSH_INTERVAL_MS = 200;
 
+/**
+ * Transactions of a shard between two background flushes, about, where they come faster than in `FLUSH_INTERVAL_MS`, and the least time between
+ * two in milliseconds. What is replaced while a checkpoint is pinned can't be used again, so a file is as large as what its shard writes
+ * meanwhile; and LMDB forgets its list of free pages with each transaction that comes more than 300 after the oldest pin.
+ */
+export const FLUSH_TRANSACTIONS = 64;
+export const FLUSH_INTERVAL_MS_MIN = 10;
+
 /** Longest sleep of a shard, in milliseconds: the slow fallback behind every wake-up. */
 export const SHARD_SLEEP_MS_MAX = 1000;
 
