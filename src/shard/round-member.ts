@@ -43,7 +43,7 @@ const ROUND_PAGES = 64;
 /** Something to sleep on that nobody wakes. */
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
-/** Answers that wait for their round to finish. */
+/** Answers that wait for their round to finish. They are given before the next round is joined. */
 interface OwedReplies {
   readonly round: number;
   readonly entries: readonly RoundEntry[];
@@ -76,9 +76,11 @@ export class RoundMember {
 
   /** Takes part in the active round if it waits for this shard. Says whether it did. */
   run(): boolean {
-    this.#payReplies();
     const { shard, control } = this.#writer;
-    if (!this.#ring.awaits(shard)) return false;
+    const isAwaited = this.#ring.awaits(shard);
+    // After that look: where a round waits, the one before has finished, and this shard may decide the new one, with answers of its own.
+    this.#payReplies();
+    if (!isAwaited) return false;
     const round = this.#ring.active;
     // A predecessor of this thread may have committed it and died before it could say so.
     if (isLaterRound(round, this.#appliedRound) && !this.#takePart(round)) return false;
