@@ -192,6 +192,9 @@ export const COPY_CHUNK_BYTES = 1 * MIB;
 /** Time that a backup waits for the shards to stand still for a moment, in milliseconds. */
 export const MOMENT_WAIT_MS_MAX = 10_000;
 
+/** Time that a compaction waits for snapshots that are being read to be let go, in milliseconds. */
+export const COMPACTION_WAIT_MS_MAX = 2_000;
+
 /**
  * Bytes of log of each shard that a catch-up reads first; each further read takes twice as many, up to its slice. A feed with a small
  * buffer throws away what does not fit, and must not read a whole slice for a few changes.

@@ -71,7 +71,23 @@ export class Checkpointer {
     this.closeSync(false);
   }
 
-  /** The same, without a promise. */
+  /** The same, but when the disk keeps it from that, it throws and goes on as before. */
+  async closeUnlessItFails(): Promise<void> {
+    if (this.#state !== "open") return;
+    this.#state = "closing";
+    clearTimeout(this.#timer);
+    await this.#running;
+    try {
+      await this.#flush();
+    } catch (error) {
+      this.#state = "open";
+      this.#timer = this.#plan();
+      throw error;
+    }
+    this.closeSync(false);
+  }
+
+  /** Closes it at once. */
   closeSync(flush = true): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
