@@ -7,8 +7,11 @@
  * the file keeps its size. So it is as large as its slowest checkpoint made it, and no larger:
  *
  *     bytes of the files  ≤  bytes in use  +  2 × (most transactions pinned at once × bytes written by one)  +  slack
+ *                            +  32 pages × thousands of transactions since the last compaction
  *
- * Twice, for what the look four times a second misses of a pin's last moment, and since a run of pages must be found for what takes several.
+ * Twice, for what the look four times a second misses of a pin's last moment. The last term is LMDB's: behind an old pin it leaves free pages
+ * unused (ARCHITECTURE.md), 15 for 1000 transactions as measured; so it is that of one stretch between compactions, of which a long run
+ * makes some.
  */
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -43,11 +46,23 @@ export class SoakMeter {
   readonly #writtenBefore = writtenBytes();
   readonly #transactionsBefore: number;
   #pinnedMax = 0;
+  #compactedAt: number;
 
   constructor(kv: Kv, path: string) {
     this.#kv = kv;
     this.#path = path;
     this.#transactionsBefore = this.#transactions();
+    this.#compactedAt = this.#transactionsBefore;
+  }
+
+  /** The files have just been compacted. */
+  noteCompaction(): void {
+    this.#compactedAt = this.#transactions();
+  }
+
+  /** Transactions of all shards since the files were compacted. */
+  get uncompacted(): number {
+    return this.#transactions() - this.#compactedAt;
   }
 
   /** A commit took this long. Of very many some are kept. */
