@@ -57,6 +57,8 @@ export interface EngineOptions extends ManifestWish {
   readonly history: LogBounds;
   /** Where tests make shard threads die (shard/faults.ts). */
   readonly faults?: SharedArrayBuffer | undefined;
+  /** Whether the opening thread makes small commits by itself, where it can. Default: unless there are faults, which the shards' threads meet. */
+  readonly inline?: boolean | undefined;
 }
 
 export class Engine {
@@ -348,12 +350,9 @@ export class Engine {
   }
 }
 
-/**
- * Whether the opening thread makes small commits by itself. Not where each waits for the disk; not on a thread that can be ended at any moment; and
- * not where faults of the shards' threads are tested.
- */
-function isInlineAllowed({ durability, faults }: EngineOptions): boolean {
-  return durability === "relaxed" && isMainThread && faults === undefined;
+/** Whether the opening thread makes small commits by itself. Not where each waits for the disk, and not on a thread that can be ended at any moment. */
+function isInlineAllowed({ durability, faults, inline = faults === undefined }: EngineOptions): boolean {
+  return inline && durability === "relaxed" && isMainThread;
 }
 
 function logBoundsOf({ history: { bytesMax, ageMsMax } }: EngineOptions, shards: number): LogBounds {
