@@ -45,7 +45,7 @@ const ROUND_PAGES = 64;
 /** Something to sleep on that nobody wakes. */
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
-/** Answers that wait for their round to finish. */
+/** Answers that wait for their round to finish. They are given before the next round is joined. */
 interface OwedReplies {
   readonly round: number;
   readonly entries: readonly RoundEntry[];
@@ -84,8 +84,7 @@ export class RoundMember {
     const { shard, control } = this.#writer;
     const isAwaited = this.#ring.awaits(shard);
     this.#writer.faults.visit(FaultPoint.looked);
-    // After that look: a round that awaits this shard says that the one before has finished. The other way round it may finish in between,
-    // and the answers that this shard owes for it are overwritten by those of the next.
+    // After that look: where a round waits, the one before has finished, and this shard may decide the new one, with answers of its own.
     this.#payReplies();
     if (!isAwaited) return false;
     const round = this.#ring.active;
@@ -100,6 +99,7 @@ export class RoundMember {
   /** False when the engine stops first. */
   #takePart(round: number): boolean {
     const { shard, control } = this.#writer;
+    this.#writer.pauseForCut();
     control.announceInFlight(shard);
     this.#ring.arrive(shard);
     this.#writer.faults.visit(FaultPoint.arrived);
@@ -192,7 +192,7 @@ export class RoundMember {
     control.setRoundEntered(shard, round.round);
     for (;;) {
       try {
-        this.#writer.commit(round.commits.length, (batch) => {
+        this.#writer.commitNow(round.commits.length, (batch) => {
           for (const decided of round.commits)
             this.#applyCommit(round, commitOf(decided), decided.index, batch);
           store.putRound(round.round, encodeRedo(round));
