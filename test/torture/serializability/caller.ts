@@ -98,6 +98,7 @@ export class TortureCaller {
       this.#options.recording.read({ id, at, by, read: keys, seen, end: nowNs() });
       keys.forEach((key, index) => {
         this.#known.set(key, seen[index]?.[0] ?? null);
+        this.#cached.set(key, seen[index] ?? null);
       });
     } catch (error) {
       // It has seen nothing.
@@ -109,9 +110,7 @@ export class TortureCaller {
     const { kv, breakage, random } = this.#options;
     const cached = this.#cached.get(key);
     if (breakage === "cached-read" && cached !== undefined && random(2) === 0) return [cached];
-    const seen = seenOf(await kv.get(keyOf(key)));
-    this.#cached.set(key, seen);
-    return [seen];
+    return [seenOf(await kv.get(keyOf(key)))];
   }
 
   async #getSync(key: number): Promise<Seen[]> {
