@@ -3,7 +3,6 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { KvU64 } from "../../src/index.js";
-import { ROUTES } from "../../src/server/native/routes.js";
 import { decodeMessage, encodeMessage } from "../../src/wire/message.js";
 import { post, tempServer } from "./temp-server.js";
 
@@ -86,29 +85,6 @@ describe("the native API", () => {
     await fetch(address, { method: "DELETE" });
     expect((await fetch(address)).status).toBe(404);
     expect((await fetch(address, { method: "PATCH" })).status).toBe(405);
-  });
-
-  it("is what its OpenAPI document says", async () => {
-    const { url } = await tempServer();
-    const document = (await (await fetch(`${url}/v1/openapi.json`)).json()) as {
-      paths: Record<string, Record<string, { responses: object }>>;
-    };
-    for (const { method, path } of ROUTES) {
-      expect(document.paths[path]?.[method.toLowerCase()], path).toBeDefined();
-    }
-    for (const [path, methods] of Object.entries(document.paths)) {
-      for (const method of Object.keys(methods)) {
-        const { status } = await fetch(url + path.replace("{path}", "a"), {
-          method,
-          ...(method === "get" ? {} : { body: "{" }),
-        });
-        // A body that is no JSON, or a stream without selectors, is a wrong request; there is a route all the same.
-        expect([200, 400, 404], `${method} ${path}`).toContain(status);
-        if (status === 404) expect(path).toBe("/v1/entries/{path}");
-      }
-    }
-    expect((await fetch(`${url}/v1/nothing`)).status).toBe(404);
-    expect((await fetch(`${url}/v1/get`)).status).toBe(405);
   });
 
   it("counts in OpenMetrics, and says whether it is ready", async () => {
