@@ -141,8 +141,9 @@ export function writeWatchOutput(
     writer.writeMessage(
       2,
       (state: (typeof keys)[number], inner) => {
-        inner.writeBooleanField(1, state.isChanged);
-        if (state.isChanged && state.entry !== null) inner.writeMessage(2, writeEntry, state.entry);
+        if (!state.isChanged) return;
+        inner.writeBooleanField(1, true);
+        if (state.entry !== null) inner.writeMessage(2, writeEntry, state.entry);
       },
       key,
     );
