@@ -133,6 +133,11 @@ describe("a wrong request", () => {
       "/v1/changes",
       '{"selectors":{"prefix":[]},"options":{"overflow":"never"}}',
     ],
+    [
+      "a stream that begins with the state and in a past that is none",
+      "/v1/changes",
+      '{"selectors":{"prefix":[]},"options":{"initial":true,"since":{"$bigint":"1"}}}',
+    ],
     ["a watch of nothing", "/v1/watch", '{"keys":[]}'],
   ];
 
