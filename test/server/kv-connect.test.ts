@@ -113,6 +113,18 @@ describe("KV Connect", () => {
         /^400 /,
       ],
       ["no keys to watch", "watch", "", /^400 /],
+      ["too many ranges", "snapshot_read", "0a00".repeat(11), /^400 Too many read ranges/],
+      ["too many keys to watch", "watch", "0a00".repeat(1e6), /^400 Too many keys watched/],
+      ["too many checks", "atomic_write", "0a00".repeat(1e6), /^400 Too many checks/],
+      ["too many mutations", "atomic_write", "1200".repeat(1e6), /^400 Too many mutations/],
+      ["too many messages", "atomic_write", "1a00".repeat(1e6), /^400 Too many mutations/],
+      ["too many intervals", "atomic_write", `1a082206${"01".repeat(6)}`, /^400 Too many backoff intervals/],
+      [
+        "too many keys of a message",
+        "atomic_write",
+        `1ad20f${"1a00".repeat(1001)}`,
+        /^400 Too many dead letter/,
+      ],
     ];
     for (const [what, method, hex, expected] of wrong) {
       expect(await dataPath(url, method, hex), what).toMatch(expected);
