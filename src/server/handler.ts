@@ -138,12 +138,11 @@ export class Handler {
             bufferedBytes: port().bufferedBytes,
             changeStreams: streams.count("changes"),
             watchStreams: streams.count("watch"),
-            historyBytes: kv.history().bytes,
           };
           exchange.send(
             200,
             { "content-type": OPENMETRICS_TYPE },
-            metrics.text(kv.stats(), kv.queueStats(), gauges),
+            metrics.text(kv.stats(), kv.queueStats(), kv.history(), gauges),
           );
         },
       ],

@@ -1,6 +1,4 @@
-import { readFileSync } from "node:fs";
 import { request } from "node:http";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { KvU64 } from "../../src/index.js";
 import { decodeMessage, encodeMessage } from "../../src/wire/message.js";
@@ -85,26 +83,6 @@ describe("the native API", () => {
     await fetch(address, { method: "DELETE" });
     expect((await fetch(address)).status).toBe(404);
     expect((await fetch(address, { method: "PATCH" })).status).toBe(405);
-  });
-
-  it("counts in OpenMetrics, and says whether it is ready", async () => {
-    const { url } = await tempServer();
-    await post(`${url}/v1/set`, { key: ["a"], value: 1 });
-    await post(`${url}/v1/get`, { key: "no key" });
-    const text = await (await fetch(`${url}/metrics`)).text();
-    expect(text).toContain('belfry_http_requests_total{route="POST /v1/set",status="200"} 1');
-    expect(text).toContain('belfry_http_requests_total{route="POST /v1/get",status="400"} 1');
-    expect(text).toMatch(/belfry_shard_commits_total\{shard="\d"\} 1/);
-    expect(text.endsWith("# EOF\n")).toBe(true);
-    const dashboard = readFileSync(join(process.cwd(), "examples/grafana-dashboard.json"), "utf8");
-    for (const [name] of dashboard.matchAll(/belfry_[a-z_]+/g)) {
-      expect(text, "the dashboard asks for it").toContain(name);
-    }
-    for (const line of text.split("\n").slice(0, -1)) {
-      expect(line).toMatch(/^(# (TYPE|HELP|EOF).*|[a-z_]+(\{[^{}]*\})? -?[\d.e+-]+)$/);
-    }
-    expect(await (await fetch(`${url}/healthz`)).text()).toBe("ok\n");
-    expect(await (await fetch(`${url}/readyz`)).text()).toBe("ready\n");
   });
 });
 

@@ -161,6 +161,7 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
           types: list({ enum: ["create", "update", "delete"] }),
           previous: flag,
           values: flag,
+          order: { enum: ["commit", "shard"] },
           overflow: { enum: ["catch-up", "latest", "drop-oldest", "drop-newest", "error"] },
           onTrimmed: { enum: ["error", "resync"] },
           progressMs: { type: "integer", minimum: 1 },
