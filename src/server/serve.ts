@@ -46,6 +46,8 @@ export interface ServeOptions {
   readonly rate?: RateLimit;
   /** Time for a request's head to arrive, in milliseconds. Default: 10 000. */
   readonly headMsMax?: number;
+  /** Time that a connection may be without a request, in milliseconds. Below 20 000 it ends idle streams over HTTP/2. Default: 65 000. */
+  readonly idleMsMax?: number;
   /** Time for a request's body to arrive, in milliseconds. Default: 60 000. */
   readonly bodyMsMax?: number;
   /** Hears of errors inside of the server, whose text no client gets. Default: written to stderr. */
@@ -54,6 +56,9 @@ export interface ServeOptions {
 
 const PORT_DEFAULT = 4512;
 const PORT_MAX = 65_535;
+const WHOLE_NUMBERS = [
+  ...(["bodyBytesMax", "connectionsMax", "watchesMax", "headMsMax", "idleMsMax", "bodyMsMax"] as const),
+];
 
 /**
  * Serves a store: KV Connect for Deno's own clients, the native API, metrics, all on one port.
@@ -120,6 +125,7 @@ export class BelfryServer {
       tls: options.tls ?? null,
       connectionsMax: options.connectionsMax ?? SERVER_CONNECTIONS_MAX,
       ...(options.headMsMax !== undefined && { headMsMax: options.headMsMax }),
+      ...(options.idleMsMax !== undefined && { idleMsMax: options.idleMsMax }),
       onRequest: (request, response) => {
         const running = handler.handle(new Exchange(request, response));
         this.#running.add(running);
@@ -179,7 +185,7 @@ function checkOptions(options: ServeOptions): void {
   if (!Number.isInteger(port) || port < 0 || port > PORT_MAX) {
     throw invalid(`port must be a whole number from 0 to ${PORT_MAX}, found ${String(port)}`);
   }
-  for (const name of ["bodyBytesMax", "connectionsMax", "watchesMax", "headMsMax", "bodyMsMax"] as const) {
+  for (const name of WHOLE_NUMBERS) {
     const value = options[name];
     if (value === undefined || (Number.isInteger(value) && value >= 1)) continue;
     throw invalid(`${name} must be a whole number from 1, found ${String(value)}`);
