@@ -24,6 +24,8 @@ export class Exchange {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
+  /** Resolves when the client has its whole answer, or has gone. */
+  readonly closed: Promise<void>;
   readonly #request: HttpRequest;
   readonly #response: HttpResponse;
   readonly #gone = new AbortController();
@@ -39,7 +41,12 @@ export class Exchange {
     const end = target.indexOf("?");
     this.path = end < 0 ? target : target.slice(0, end);
     this.query = new URLSearchParams(end < 0 ? "" : target.slice(end + 1));
-    response.on("close", () => this.#gone.abort());
+    this.closed = new Promise((resolve) => {
+      response.on("close", () => {
+        this.#gone.abort();
+        resolve();
+      });
+    });
     // A reset while nobody reads or writes: the "close" that follows says all there is.
     request.on("error", () => {});
     response.on("error", () => {});

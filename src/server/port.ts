@@ -102,17 +102,20 @@ export class Port {
     });
   }
 
-  /** Takes no more connections, and lets go of those that are idle. */
+  /**
+   * Takes no more connections, and lets sessions of HTTP/2 end when their streams have. Node's own closing of an HTTP server also destroys
+   * connections whose answer is not sent yet, since it takes an answer that is made for one that is done: so that comes last.
+   */
   stop(): void {
-    this.#listener.close();
-    this.#http1.close();
-    this.#http1.closeIdleConnections();
+    net.Server.prototype.close.call(this.#listener);
     for (const session of this.#sessions) session.close();
   }
 
   /** Ends what is left. */
   destroy(): void {
     for (const socket of this.#sockets) socket.destroy();
+    this.#http1.close();
+    this.#http2.close();
   }
 
   #admit(socket: net.Socket): boolean {

@@ -127,7 +127,9 @@ export class BelfryServer {
       ...(options.headMsMax !== undefined && { headMsMax: options.headMsMax }),
       ...(options.idleMsMax !== undefined && { idleMsMax: options.idleMsMax }),
       onRequest: (request, response) => {
-        const running = handler.handle(new Exchange(request, response));
+        const exchange = new Exchange(request, response);
+        // An answer that is made is not yet one that the client has.
+        const running = handler.handle(exchange).then(() => exchange.closed);
         this.#running.add(running);
         void running.finally(() => this.#running.delete(running));
       },
@@ -174,8 +176,6 @@ export class BelfryServer {
     });
     await Promise.race([Promise.allSettled([...this.#running]), patience]);
     clearTimeout(timer);
-    // What was just answered is on its way; a turn lets it leave the process.
-    await new Promise((resolve) => setTimeout(resolve, 10));
     this.#port.destroy();
   }
 }
