@@ -17,6 +17,8 @@ import { QueueClient } from "../queue/queue-client.js";
 import { Control } from "../ring/control.js";
 import { type RoundMemory, RoundRing } from "../ring/round-ring.js";
 import { callerHolder } from "../ring/sequencing-lock.js";
+import { InlineCommits } from "../shard/inline-commits.js";
+import type { LogBounds } from "../shard/log-trimmer.js";
 import type { Manifest } from "../store/manifest.js";
 import { type Durability, ShardStore } from "../store/shard-store.js";
 import { Dispatcher } from "../watch/dispatcher.js";
@@ -25,6 +27,7 @@ import type { StateSnapshot } from "../watch/state-snapshot.js";
 import { publishShardRestart } from "../watch/watch-diagnostics.js";
 import { Bell } from "./bell.js";
 import { type CommitOwner, CommitRouter } from "./commit-router.js";
+import { InlinePath } from "./inline-path.js";
 import { Reader } from "./reader.js";
 import { type CallerRings, ShardClient } from "./shard-client.js";
 import { type ShardStats, shardStats } from "./stats.js";
@@ -65,6 +68,8 @@ export interface CallerOptions {
   readonly stores: readonly ShardStore[];
   /** The clock of the store, where the thread has the object and not only its handle. */
   readonly clock?: KvClock;
+  /** Bounds of a shard's change log, where this thread may make commits by itself. */
+  readonly inlineLog?: LogBounds | undefined;
 }
 
 export class Caller {
@@ -83,7 +88,7 @@ export class Caller {
   readonly stores: readonly ShardStore[];
   readonly #bell: Bell;
 
-  constructor({ store, caller, holder, rings, stores, clock }: CallerOptions) {
+  constructor({ store, caller, holder, rings, stores, clock, inlineLog }: CallerOptions) {
     const { shards, partitionDepth } = store.manifest;
     this.number = caller;
     this.holder = holder;
@@ -101,6 +106,7 @@ export class Caller {
       clients: this.clients,
       rounds: this.rounds,
       partitionDepth,
+      inline: inlineLog === undefined ? null : this.#inlinePath(inlineLog),
       hold: () => this.#bell.hold(),
       release: () => this.#bell.release(),
     });
@@ -182,6 +188,28 @@ export class Caller {
     this.#bell.close();
     for (const client of this.clients) client.close();
     await Promise.all(this.stores.map((store) => store.close()));
+  }
+
+  #inlinePath(log: LogBounds): InlinePath {
+    const { control, number: caller, clock, shared } = this;
+    const { partitionDepth } = shared.manifest;
+    return new InlinePath({
+      open: (shard) =>
+        new InlineCommits({
+          shard,
+          control,
+          caller,
+          store: this.stores[shard]!,
+          clock,
+          changes: shared.changes[shard]!,
+          log,
+          partitionDepth,
+        }),
+      nowMs: () => performance.now(),
+      onCommitted: () => {
+        if (this.dispatcher.poll()) control.ringBell(caller);
+      },
+    });
   }
 
   #onBell(): boolean {

@@ -9,6 +9,7 @@
 
 import { randomInt } from "node:crypto";
 import { debuglog } from "node:util";
+import { isMainThread } from "node:worker_threads";
 import { type KvClock, ManualClock } from "../clock.js";
 import { KvError } from "../errors.js";
 import {
@@ -126,7 +127,9 @@ export class Engine {
     };
     const rings = createCallerRings(shards);
     const holder = randomInt(2 ** 32) * HOLDERS_PER_OPENING;
-    this.caller = new Caller({ store, caller: FIRST_CALLER, holder, rings, stores, clock: options.clock });
+    const { clock } = options;
+    const inlineLog = isInlineAllowed(options) ? logBoundsOf(options, shards) : undefined;
+    this.caller = new Caller({ store, caller: FIRST_CALLER, holder, rings, stores, clock, inlineLog });
     this.sharing = new Sharing(this.caller);
     this.#checkpointer = this.#planCheckpoints(options.durability, stores);
     home.shardsReady(options.durability === "sync");
@@ -214,7 +217,7 @@ export class Engine {
         rounds: shared.rounds,
         changes: shared.changes[shard]!,
         clock: shared.clock,
-        log: { bytesMax: options.history.bytesMax / manifest.shards, ageMsMax: options.history.ageMsMax },
+        log: logBoundsOf(options, manifest.shards),
         faults: options.faults ?? null,
       })),
       ringsOf,
@@ -283,6 +286,18 @@ export class Engine {
       for (let shard = 0; shard < control.shardCount; shard++) control.ringDoorbell(shard);
     });
   }
+}
+
+/**
+ * Whether the opening thread makes small commits by itself. Not where each waits for the disk; not on a thread that can be ended at any moment; and
+ * not where faults of the shards' threads are tested.
+ */
+function isInlineAllowed({ durability, faults }: EngineOptions): boolean {
+  return durability === "relaxed" && isMainThread && faults === undefined;
+}
+
+function logBoundsOf({ history: { bytesMax, ageMsMax } }: EngineOptions, shards: number): LogBounds {
+  return { bytesMax: bytesMax / shards, ageMsMax };
 }
 
 function perShard<T>(shards: number, make: (shard: number) => T): T[] {
