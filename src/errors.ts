@@ -42,6 +42,7 @@ export type KvErrorCode =
   | "KV_TOO_MANY_THREADS"
   | "KV_NOT_THE_OWNER"
   | "KV_TARGET_EXISTS"
+  | "KV_IN_USE"
   | "KV_STORAGE"
   | "KV_ACCESS_DENIED"
   | "KV_UNREACHABLE"

@@ -12,7 +12,8 @@ export { type KvBackup, type KvBackupOptions, restoreBackup } from "./kv/backup.
 export type { KvCheck, KvMutation, KvSetOptions } from "./kv/commit-builder.js";
 export type { KvCommitError, KvCommitResult, KvFailedCheck } from "./kv/commit-result.js";
 export type { KvCommitVersionstamp, KvSetKey } from "./kv/commit-versionstamp.js";
-export { type Compaction, compactStore } from "./kv/compact-store.js";
+export { compactStore } from "./kv/compact-store.js";
+export type { Compaction } from "./kv/compaction.js";
 export {
   EncodedKv,
   type KvEncodedCheck,

@@ -144,6 +144,14 @@ export const INLINE_PAUSE_FACTOR = 4;
 /** Time between background flushes with `durability: "relaxed"`, in milliseconds. */
 export const FLUSH_INTERVAL_MS = 200;
 
+/**
+ * Transactions of a shard between two background flushes, about, where they come faster than in `FLUSH_INTERVAL_MS`, and the least time between
+ * two in milliseconds. What is replaced while a checkpoint is pinned can't be used again, so a file is as large as what its shard writes
+ * meanwhile; and LMDB forgets its list of free pages with each transaction that comes more than 300 after the oldest pin.
+ */
+export const FLUSH_TRANSACTIONS = 64;
+export const FLUSH_INTERVAL_MS_MIN = 10;
+
 /** Longest sleep of a shard, in milliseconds: the slow fallback behind every wake-up. */
 export const SHARD_SLEEP_MS_MAX = 1000;
 
@@ -196,6 +204,9 @@ export const COPY_CHUNK_BYTES = 1 * MIB;
 
 /** Time that a backup waits for the shards to stand still for a moment, in milliseconds. */
 export const MOMENT_WAIT_MS_MAX = 10_000;
+
+/** Time that a compaction waits for snapshots that are being read to be let go, in milliseconds. */
+export const COMPACTION_WAIT_MS_MAX = 2_000;
 
 /**
  * Bytes of log of each shard that a catch-up reads first; each further read takes twice as many, up to its slice. A feed with a small

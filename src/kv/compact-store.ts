@@ -1,19 +1,12 @@
 /**
- * Owns `compactStore`: giving the free pages of a store's files back to the file system.
+ * Owns `compactStore`: giving the free pages of a closed store's files back to the file system.
  */
-import { statSync } from "node:fs";
 import { KvNotAStoreError } from "../errors.js";
-import { compactShard } from "../store/compaction.js";
-import { dataFileOf } from "../store/data-file.js";
+import { compactShard, dataBytes } from "../store/compaction.js";
 import { readManifest, shardDirectory } from "../store/manifest.js";
 import { OwnerLock } from "../store/owner-lock.js";
+import type { Compaction } from "./compaction.js";
 import { openKv } from "./open-kv.js";
-
-/** What {@link compactStore} has done. */
-export interface Compaction {
-  readonly bytesBefore: number;
-  readonly bytesAfter: number;
-}
 
 /**
  * Makes the files of a store as small as what is in them. A file never shrinks by itself: what is deleted leaves free pages, which later
@@ -34,14 +27,10 @@ export async function compactStore(path: string): Promise<Compaction> {
   try {
     const { shards } = readManifest(path, {})!;
     const directories = Array.from({ length: shards }, (_, shard) => shardDirectory(path, shard));
-    const bytesBefore = bytesOf(directories);
+    const bytesBefore = dataBytes(directories);
     for (const directory of directories) await compactShard(directory);
-    return { bytesBefore, bytesAfter: bytesOf(directories) };
+    return { bytesBefore, bytesAfter: dataBytes(directories) };
   } finally {
     lock.release();
   }
-}
-
-function bytesOf(directories: readonly string[]): number {
-  return directories.reduce((sum, directory) => sum + statSync(dataFileOf(directory)).size, 0);
 }

@@ -39,6 +39,7 @@ import {
 import type { KvCommitResult } from "./commit-result.js";
 import { commitVersionstamp, type KvCommitVersionstamp, type KvSetKey } from "./commit-versionstamp.js";
 import { Committer } from "./committer.js";
+import type { Compaction } from "./compaction.js";
 import { EncodedKv } from "./encoded-kv.js";
 import { draftEnqueue } from "./enqueue-builder.js";
 import type { KvLimits } from "./kv-limits.js";
@@ -68,6 +69,8 @@ export interface KvMakings {
   readonly release: () => Promise<void>;
   /** Makes a handle for another thread; `null` on a thread that has joined itself. */
   readonly share: ((settings: StoreSettings) => StoreHandle) | null;
+  /** Rewrites the store's files; left out on a thread that has joined itself. */
+  readonly compact?: () => Promise<Compaction>;
   /** Copies the store; left out on a thread that has joined itself. */
   readonly backup?: (path: string, options: KvBackupOptions) => Promise<KvBackup>;
 }
@@ -355,6 +358,27 @@ export class Kv {
         "this thread has joined the store: back it up from the thread that opened it",
       );
     return this.#options.backup(path, options);
+  }
+
+  /**
+   * Makes the files as small as what is in them, and says how large they were and are. Files do not shrink by themselves: what is deleted or
+   * replaced leaves free pages, which later writes use again.
+   *
+   * Reads, watches and feeds go on. Writes wait until it is done, which takes about a second for every 100 MB that are in use; what does not fit into
+   * {@link KvOverloadedError}'s bound is refused with that. It needs room on the disk for a second copy of what is in use. *Durability*: as ever; a
+   * crash at any moment leaves the store as it was, or compacted.
+   *
+   * @throws KvError KV_IN_USE while other threads share the store, or a snapshot, a backup or the initial state of a feed is being read;
+   * KV_NOT_THE_OWNER on a thread that has joined; KvShardFailedError; KvStorageError; KvClosedError. The store is then as it was, and goes on.
+   */
+  async compact(): Promise<Compaction> {
+    this.#checkOpen();
+    if (this.#options.compact === undefined)
+      throw new KvError(
+        "KV_NOT_THE_OWNER",
+        "this thread has joined the store: compact it from the thread that opened it",
+      );
+    return this.#options.compact();
   }
 
   /** Stands for the versionstamp of the commit, as the last part of a key that is set. */

@@ -9,6 +9,7 @@ import { shown } from "../shown.js";
 import { checkWish } from "../store/manifest.js";
 import type { Durability } from "../store/shard-store.js";
 import { backupStore } from "./backup.js";
+import { compactEngine } from "./compaction.js";
 import { Kv } from "./kv.js";
 import { type KvLimits, limitsOf } from "./kv-limits.js";
 
@@ -77,6 +78,7 @@ export async function openKv(path?: string, options: KvOpenOptions = {}): Promis
     ifChanged: options.ifChanged ?? false,
     release,
     share: (settings) => engine.sharing.share(settings),
+    compact: () => compactEngine(engine),
     backup: (target, backupOptions) => backupStore(engine, target, backupOptions),
   });
 }

@@ -7,6 +7,7 @@
  * 2. The log is in the order of its versionstamps, each row ends with the versionstamp of its key, and none is above the shard's last.
  * 3. The newest change of a key in the log is what the entries have; an entry that the log does not have is older than the log.
  * 4. Every entry with a due time has one row in `expiry`, and every row there has its entry.
+ * 5. The queue is whole: queue-verification.ts.
  */
 import { readChangeRecord } from "../codec/change-record.js";
 import { entryEncoding, entryExpiresAtMs, entryValue, entryVersionstamp } from "../codec/entry.js";
@@ -16,9 +17,10 @@ import { readVersionstamp } from "../codec/versionstamp.js";
 import { checksum32 } from "../store/checksum.js";
 import { decodeHead, type LogRowHead, readLogRowHead, type ShardHead } from "../store/row-format.js";
 import { openRow } from "../store/sealed-table.js";
+import { QUEUE_TABLES, type QueueTable, QueueVerification } from "./queue-verification.js";
 
 /** `meta` says what the others are held against, and the log what the entries are. */
-export const TABLE_ORDER = ["meta", "log", "entries", "expiry"] as const;
+export const TABLE_ORDER = ["meta", "log", "entries", "expiry", ...QUEUE_TABLES] as const;
 const RECORD_ALIGNMENT_BYTES = 8;
 const DUE_BYTES = 8;
 const DELETED = 3;
@@ -31,6 +33,8 @@ export interface ShardContents {
   readonly logRows: number;
   /** Change records in the log. */
   readonly changes: number;
+  /** Messages of its queue, in whatever state, dead letters included. */
+  readonly messages: number;
 }
 
 export interface ShardPlace {
@@ -55,10 +59,12 @@ export class ShardVerification {
   #foundDue = 0;
   /** By key: the versionstamp of the newest change in the log, "" when it is a delete. */
   readonly #logged = new Map<string, string>();
+  readonly #queue: QueueVerification;
 
   constructor(place: ShardPlace, report: (what: string) => void) {
     this.#place = place;
     this.#report = report;
+    this.#queue = new QueueVerification(report);
   }
 
   /** One row. Never throws. */
@@ -69,6 +75,7 @@ export class ShardVerification {
       else if (table === "log") this.#logRow(readLogRowHead(key), payload);
       else if (table === "entries") this.#entry(key, payload);
       else if (table === "expiry") this.#expiry(key);
+      else if (isOfQueue(table)) this.#queue.row(table, key, payload);
     } catch (error) {
       const name = Buffer.from(key.subarray(0, 40)).toString("hex");
       this.#report(
@@ -100,11 +107,16 @@ export class ShardVerification {
       expiring: this.#expiring,
       logRows: this.#logRows,
       changes: this.#changes,
+      messages: this.#queue.finish(),
     };
   }
 
   #meta(key: Uint8Array, payload: Uint8Array): void {
-    if (Buffer.from(key).toString() === "head") this.#head = decodeHead(payload);
+    const name = Buffer.from(key).toString();
+    if (name === "queue") this.#queue.counts(payload);
+    if (name !== "head") return;
+    this.#head = decodeHead(payload);
+    this.#queue.stands(readVersionstamp(this.#head.lastVersionstamp, 0));
   }
 
   #logRow({ key, bytes }: LogRowHead, payload: Uint8Array): void {
@@ -164,6 +176,10 @@ export class ShardVerification {
     this.#due++;
     this.#foundDue = (this.#foundDue + checksum32(key, key.length, 1)) % 2 ** 40;
   }
+}
+
+function isOfQueue(table: string): table is QueueTable {
+  return (QUEUE_TABLES as readonly string[]).includes(table);
 }
 
 function latin(key: Uint8Array): string {

@@ -479,6 +479,11 @@ export class Control {
     Atomics.notify(this.words, CUT_GATE);
   }
 
+  /** The opening thread only, when all shards have left their loops: those that are started now run. */
+  goOn(): void {
+    Atomics.store(this.words, STOP, 0);
+  }
+
   /** Caller only: asks the shards to pause before their next commit, until {@link openCutGate}. */
   closeCutGate(caller: number): void {
     Atomics.or(this.words, CUT_GATE, 1 << caller);

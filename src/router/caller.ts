@@ -87,6 +87,8 @@ export class Caller {
   /** All shards, as this thread reads them. */
   readonly stores: readonly ShardStore[];
   readonly #bell: Bell;
+  /** How this thread makes commits by itself; `null` where it doesn't. */
+  readonly #inline: InlinePath | null;
 
   constructor({ store, caller, holder, rings, stores, clock, inlineLog }: CallerOptions) {
     const { shards, partitionDepth } = store.manifest;
@@ -99,6 +101,7 @@ export class Caller {
     this.clock = clock ?? clockFrom(store.clock);
     this.clients = rings.map((pair, shard) => new ShardClient(shard, this.control, pair));
     this.reader = new Reader(this.control, caller, stores, partitionDepth, this.clock);
+    this.#inline = inlineLog === undefined ? null : this.#inlinePath(inlineLog);
     this.#bell = new Bell(this.control, caller, () => this.#onBell());
     this.router = new CommitRouter({
       control: this.control,
@@ -106,7 +109,7 @@ export class Caller {
       clients: this.clients,
       rounds: this.rounds,
       partitionDepth,
-      inline: inlineLog === undefined ? null : this.#inlinePath(inlineLog),
+      inline: this.#inline,
       hold: () => this.#bell.hold(),
       release: () => this.#bell.release(),
     });
@@ -187,7 +190,13 @@ export class Caller {
     this.dispatcher.close();
     this.#bell.close();
     for (const client of this.clients) client.close();
+    await this.#inline?.close();
     await Promise.all(this.stores.map((store) => store.close()));
+  }
+
+  /** Closes the stores through which this thread writes, until it writes again. */
+  async closeInline(): Promise<void> {
+    await this.#inline?.close();
   }
 
   #inlinePath(log: LogBounds): InlinePath {
@@ -199,7 +208,7 @@ export class Caller {
           shard,
           control,
           caller,
-          store: this.stores[shard]!,
+          store: ShardStore.open(shared.directories[shard]!, shared.durability),
           clock,
           changes: shared.changes[shard]!,
           log,

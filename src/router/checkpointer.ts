@@ -5,11 +5,13 @@
  * Invariants
  * 1. The pins of the checkpoint on the disk are let go only when the next one is on the disk.
  * 2. One checkpoint at a time. A failed one changes nothing; the next try comes an interval later.
+ * 3. Checkpoints come faster where transactions do, so that few are made while one is pinned.
  */
 import { open } from "node:fs/promises";
 import { KvError } from "../errors.js";
+import { FLUSH_INTERVAL_MS_MIN, FLUSH_TRANSACTIONS } from "../limits.js";
 import type { Control } from "../ring/control.js";
-import { removeCheckpoint, StateReader, writeCheckpoint } from "../store/checkpoint.js";
+import { prepareCheckpoint, removeCheckpoint, StateReader, writeCheckpoint } from "../store/checkpoint.js";
 import { dataFileOf } from "../store/data-file.js";
 import { flushShards } from "../store/flush.js";
 import type { ShardStore } from "../store/shard-store.js";
@@ -22,6 +24,7 @@ export interface CheckpointerOptions {
   readonly control: Control;
   /** This thread's number, for the gate. */
   readonly caller: number;
+  /** The longest time from the end of a checkpoint to the next. */
   readonly intervalMs: number;
 }
 
@@ -31,6 +34,8 @@ export class Checkpointer {
   /** Of the checkpoint on the disk. */
   #moment: Moment | null = null;
   #named = "";
+  #takenMs = 0;
+  #delayMs: number;
   #timer: NodeJS.Timeout;
   #running: Promise<void> | null = null;
   #state: "open" | "closing" | "closed" = "open";
@@ -38,11 +43,13 @@ export class Checkpointer {
   /** Writes the first checkpoint, before anything is written to the store. Blocks for one flush. */
   constructor(options: CheckpointerOptions) {
     this.#options = options;
+    this.#delayMs = options.intervalMs;
     this.#readers = options.directories.map((directory) => new StateReader(directory));
     const moment = this.#take();
     if (moment === null) throw new KvError("KV_STORAGE", `${options.path} is written while it is opened`);
     flushShards(options.directories);
-    this.#finish(moment);
+    writeCheckpoint(options.path, moment.states);
+    this.#keep(moment);
     this.#timer = this.#plan();
   }
 
@@ -64,7 +71,23 @@ export class Checkpointer {
     this.closeSync(false);
   }
 
-  /** The same, without a promise. */
+  /** The same, but when the disk keeps it from that, it throws and goes on as before. */
+  async closeUnlessItFails(): Promise<void> {
+    if (this.#state !== "open") return;
+    this.#state = "closing";
+    clearTimeout(this.#timer);
+    await this.#running;
+    try {
+      await this.#flush();
+    } catch (error) {
+      this.#state = "open";
+      this.#timer = this.#plan();
+      throw error;
+    }
+    this.closeSync(false);
+  }
+
+  /** Closes it at once. */
   closeSync(flush = true): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
@@ -79,7 +102,7 @@ export class Checkpointer {
     return setTimeout(async () => {
       await this.tick();
       if (this.#state === "open") this.#timer = this.#plan();
-    }, this.#options.intervalMs).unref();
+    }, this.#delayMs).unref();
   }
 
   async #tick(): Promise<void> {
@@ -87,14 +110,21 @@ export class Checkpointer {
     if (moment === null) return;
     try {
       if (nameOfStates(moment.states) === this.#named) {
+        this.#delayMs = this.#options.intervalMs;
         moment.letGo();
         return;
       }
+      this.#pace(moment);
       await this.#flush();
-      this.#finish(moment);
+      const putInPlace = await prepareCheckpoint(this.#options.path, moment.states);
+      // Closed in between, everything is flushed, and nothing may be put back any more.
+      if (this.#state === "closed") return moment.letGo();
+      putInPlace();
+      this.#keep(moment);
     } catch (error) {
       moment.letGo();
       if (this.#state === "closed") return;
+      this.#delayMs = this.#options.intervalMs;
       // Acknowledged writes are safe from the death of the process still, and the last checkpoint from power loss.
       process.emitWarning(
         `${this.#options.path} could not be flushed: ${(error as Error).message}`,
@@ -108,8 +138,18 @@ export class Checkpointer {
     return takeMoment({ stores, readers: this.#readers, control, caller });
   }
 
-  #finish(moment: Moment): void {
-    writeCheckpoint(this.#options.path, moment.states);
+  /** Chooses the time to the next checkpoint by how fast the busiest shard commits. */
+  #pace({ states }: Moment): void {
+    const nowMs = performance.now();
+    const before = this.#moment?.states ?? states;
+    const busiest = Math.max(...states.map((state, shard) => state.transaction - before[shard]!.transaction));
+    const wantedMs = (FLUSH_TRANSACTIONS * (nowMs - this.#takenMs)) / Math.max(1, busiest);
+    this.#delayMs = Math.min(this.#options.intervalMs, Math.max(FLUSH_INTERVAL_MS_MIN, wantedMs));
+    this.#takenMs = nowMs;
+  }
+
+  /** It is on the disk: the one before it is not needed any more. */
+  #keep(moment: Moment): void {
     this.#moment?.letGo();
     this.#moment = moment;
     this.#named = nameOfStates(moment.states);

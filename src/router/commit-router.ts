@@ -93,6 +93,7 @@ export class CommitRouter {
   #queueTurn: number;
   /** Why a shard takes no writes, by shard; `null` when it does. */
   readonly #refusals: (Error | null)[];
+  #isPaused = false;
   /** Why no commit over several shards is taken. */
   #roundRefusal: Error | null = null;
 
@@ -197,6 +198,22 @@ export class CommitRouter {
   /** Commits that are not answered yet. */
   get pendingCount(): number {
     return this.#pending.size;
+  }
+
+  /** Whether a shard still owes an answer. */
+  get isAwaiting(): boolean {
+    for (const { isStarted } of this.#pending.values()) if (isStarted) return true;
+    return false;
+  }
+
+  /** Lets what is sent from now on wait in the backlog, until {@link resume}. */
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#pump();
   }
 
   /** Takes the answers that are there, settles their commits, and sends what has room now. */
@@ -326,6 +343,7 @@ export class CommitRouter {
 
   /** Hands a commit on if there is room for it and its answer. */
   #start(pending: Pending): boolean {
+    if (this.#isPaused) return false;
     const clients = this.#clientsOf(pending);
     for (const client of clients) if (!client.hasReplyRoom(pending.replyBytes)) return false;
     if (isMulti(pending.participants)) this.#startRound(pending);
@@ -380,7 +398,14 @@ export class CommitRouter {
   #runInline({ shard, isIdle }: ShardClient): void {
     const backlog = this.#backlogs[shard]!;
     const { inline } = this.#options;
-    if (inline === null || !isIdle || backlog.length === 0 || backlog.length > INLINE_COMMITS_MAX) return;
+    if (
+      inline === null ||
+      this.#isPaused ||
+      !isIdle ||
+      backlog.length === 0 ||
+      backlog.length > INLINE_COMMITS_MAX
+    )
+      return;
     if (!backlog.every(({ isSmall, settled }) => isSmall && !settled)) return;
     const commits = backlog.slice();
     const bodies = commits.map(({ body }) => body as CommitFields);

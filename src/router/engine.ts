@@ -25,11 +25,13 @@ import { Control, ShardState } from "../ring/control.js";
 import { createRoundMemory } from "../ring/round-ring.js";
 import type { LogBounds } from "../shard/log-trimmer.js";
 import { StateReader } from "../store/checkpoint.js";
+import { dataBytes } from "../store/compaction.js";
 import type { ManifestWish } from "../store/manifest.js";
 import type { Durability, ShardStore } from "../store/shard-store.js";
 import { isTrimWanted, publishTrim } from "../watch/watch-diagnostics.js";
 import { Caller, handleOf, openStores, type SharedStore } from "./caller.js";
 import { Checkpointer } from "./checkpointer.js";
+import { compactOpen } from "./compactor.js";
 import { guardExit, unguardExit } from "./exit-guard.js";
 import { Home } from "./home.js";
 import { type Moment, takeMoment } from "./moment.js";
@@ -55,6 +57,8 @@ export interface EngineOptions extends ManifestWish {
   readonly history: LogBounds;
   /** Where tests make shard threads die (shard/faults.ts). */
   readonly faults?: SharedArrayBuffer | undefined;
+  /** Whether the opening thread makes small commits by itself, where it can. Default: unless there are faults, which the shards' threads meet. */
+  readonly inline?: boolean | undefined;
 }
 
 export class Engine {
@@ -66,11 +70,13 @@ export class Engine {
   readonly sharing: Sharing;
   readonly #threads: ShardThreads;
   /** `null` where every commit is flushed, or none needs to be. */
-  readonly #checkpointer: Checkpointer | null;
+  #checkpointer: Checkpointer | null;
+  readonly #durability: Durability;
   readonly #watchdog: NodeJS.Timeout;
   readonly #forgetClock: () => void;
   /** The log's horizon as the watchdog saw it last. */
   #oldest: string | null = null;
+  #compacting: Promise<void> | null = null;
   #closing: Promise<void> | null = null;
 
   /** Opens the store in `path`, or (`null`) a private one that vanishes when it is closed. */
@@ -116,6 +122,7 @@ export class Engine {
     const { shards } = home.manifest;
     this.#home = home;
     this.#stores = stores;
+    this.#durability = options.durability;
     const store: SharedStore = {
       manifest: home.manifest,
       directories,
@@ -131,7 +138,7 @@ export class Engine {
     const inlineLog = isInlineAllowed(options) ? logBoundsOf(options, shards) : undefined;
     this.caller = new Caller({ store, caller: FIRST_CALLER, holder, rings, stores, clock, inlineLog });
     this.sharing = new Sharing(this.caller);
-    this.#checkpointer = this.#planCheckpoints(options.durability, stores);
+    this.#checkpointer = this.#planCheckpoints();
     home.shardsReady(options.durability === "sync");
     this.#threads = this.#planThreads(options, recovery.redos, (shard) => [
       { caller: FIRST_CALLER, holder, ...rings[shard]! },
@@ -144,6 +151,11 @@ export class Engine {
 
   get isClosing(): boolean {
     return this.#closing !== null;
+  }
+
+  /** Bytes of the data files. */
+  get dataBytes(): number {
+    return dataBytes(this.#home.directories);
   }
 
   /** One moment of all shards, as their files have it, and where they are. Its holder lets it go. */
@@ -165,6 +177,14 @@ export class Engine {
     } finally {
       for (const reader of readers) reader.close();
     }
+  }
+
+  /** Rewrites the files without their free pages (compactor.ts). One at a time: who comes meanwhile gets the same. */
+  compact(): Promise<void> {
+    this.#compacting ??= this.#compact().finally(() => {
+      this.#compacting = null;
+    });
+    return this.#compacting;
   }
 
   /** Resolves when everything that was sent is answered, the threads have ended and the lock is free. Idempotent. */
@@ -189,11 +209,51 @@ export class Engine {
     this.#home.leave();
   }
 
-  #planCheckpoints(durability: Durability, stores: readonly ShardStore[]): Checkpointer | null {
-    if (durability === "sync" || this.#home.isPrivate) return null;
+  #planCheckpoints(): Checkpointer | null {
+    if (this.#durability === "sync" || this.#home.isPrivate) return null;
     const { path, directories } = this.#home;
     const { control, number: caller } = this.caller;
+    const stores = this.#stores;
     return new Checkpointer({ path, directories, stores, control, caller, intervalMs: FLUSH_INTERVAL_MS });
+  }
+
+  async #compact(): Promise<void> {
+    this.sharing.refuseGuests();
+    try {
+      await compactOpen({
+        caller: this.caller,
+        threads: this.#threads,
+        withoutCheckpoints: (action) => this.#withoutCheckpoints(action),
+      });
+    } finally {
+      this.sharing.admitGuests();
+    }
+  }
+
+  async #withoutCheckpoints(action: () => Promise<void>): Promise<void> {
+    await this.#checkpointer?.closeUnlessItFails();
+    try {
+      await action();
+    } finally {
+      await this.#checkpointAgain();
+    }
+  }
+
+  /** Nothing may be written before there is a checkpoint, so it is tried until there is one. */
+  async #checkpointAgain(): Promise<void> {
+    for (;;) {
+      try {
+        this.#checkpointer = this.#planCheckpoints();
+        return;
+      } catch (error) {
+        if (this.isClosing) throw error;
+        process.emitWarning(
+          `writes wait, since no checkpoint can be made: ${(error as Error).message}`,
+          "BelfryWarning",
+        );
+        await new Promise((resolve) => setTimeout(resolve, WATCHDOG_INTERVAL_MS));
+      }
+    }
   }
 
   #planThreads(
@@ -234,6 +294,8 @@ export class Engine {
   }
 
   async #close(): Promise<void> {
+    // What it comes to is told to who has asked for it.
+    await this.#compacting?.catch(() => {});
     await this.sharing.close();
     await this.caller.drain();
     await this.#untilRoundsIdle();
@@ -288,12 +350,9 @@ export class Engine {
   }
 }
 
-/**
- * Whether the opening thread makes small commits by itself. Not where each waits for the disk; not on a thread that can be ended at any moment; and
- * not where faults of the shards' threads are tested.
- */
-function isInlineAllowed({ durability, faults }: EngineOptions): boolean {
-  return durability === "relaxed" && isMainThread && faults === undefined;
+/** Whether the opening thread makes small commits by itself. Not where each waits for the disk, and not on a thread that can be ended at any moment. */
+function isInlineAllowed({ durability, faults, inline = faults === undefined }: EngineOptions): boolean {
+  return inline && durability === "relaxed" && isMainThread;
 }
 
 function logBoundsOf({ history: { bytesMax, ageMsMax } }: EngineOptions, shards: number): LogBounds {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { KvCorruptError, KvStorageError } from "../errors.js";
 import { PARTITION_DEPTH_DEFAULT } from "../limits.js";
 import { removeCheckpoint, restoreCheckpoint } from "../store/checkpoint.js";
+import { clearCompaction } from "../store/compaction.js";
 import { PageDamage } from "../store/data-file.js";
 import { flushShards } from "../store/flush.js";
 import {
@@ -73,7 +74,10 @@ export class Home {
     if (this.isPrivate) return;
     try {
       restoreCheckpoint(this.path, this.directories);
-      for (const directory of this.directories) checkFile(directory);
+      for (const directory of this.directories) {
+        clearCompaction(directory);
+        checkFile(directory);
+      }
     } catch (error) {
       throw asStorageError(this.path, error);
     }

@@ -14,7 +14,7 @@ import { INLINE_BYTES_MAX, INLINE_LOOP_MS, INLINE_PAUSE_FACTOR, INLINE_SLOW_MS }
 import type { InlineCommits } from "../shard/inline-commits.js";
 
 export interface InlinePathOptions {
-  /** Makes the inline commits of a shard, once, when the first of them is made. */
+  /** Makes the inline commits of a shard, when the first of them is made. */
   readonly open: (shard: number) => InlineCommits;
   /** There may be something for this thread's watchers. */
   readonly onCommitted: () => void;
@@ -24,7 +24,7 @@ export interface InlinePathOptions {
 
 export class InlinePath {
   readonly #options: InlinePathOptions;
-  readonly #shards: InlineCommits[] = [];
+  readonly #shards: (InlineCommits | undefined)[] = [];
   /** Answers that wait for the next turn of the event loop. */
   #waiting: (() => void)[] = [];
   #spentMs = 0;
@@ -51,8 +51,7 @@ export class InlinePath {
   run(shard: number, commits: readonly CommitFields[], settle: (replies: readonly Reply[]) => void): boolean {
     const startedMs = this.#options.nowMs();
     if (startedMs < this.#notBeforeMs) return false;
-    this.#shards[shard] ??= this.#options.open(shard);
-    const replies = this.#shards[shard].run(commits);
+    const replies = this.#commitsOf(shard)?.run(commits) ?? null;
     if (replies === null) return false;
     const endedMs = this.#options.nowMs();
     this.#spend(endedMs - startedMs, endedMs);
@@ -64,6 +63,27 @@ export class InlinePath {
     settle(replies);
     this.#options.onCommitted();
     return true;
+  }
+
+  /** Lets go of the shards' stores. What is made after that opens them again. */
+  async close(): Promise<void> {
+    const shards = this.#shards.splice(0);
+    await Promise.all(shards.map((commits) => commits?.close()));
+  }
+
+  #commitsOf(shard: number): InlineCommits | null {
+    try {
+      this.#shards[shard] ??= this.#options.open(shard);
+      return this.#shards[shard];
+    } catch (error) {
+      // The shards' threads have theirs open, and do the work.
+      this.#notBeforeMs = Number.POSITIVE_INFINITY;
+      process.emitWarning(
+        `all commits go to the shards' threads: ${(error as Error).message}`,
+        "BelfryWarning",
+      );
+      return null;
+    }
   }
 
   #spend(ms: number, nowMs: number): void {

@@ -65,6 +65,18 @@ export class ShardThreads {
     throw failed.reason;
   }
 
+  /** Asks all shards to stop, and waits until they have let go of their stores. Their threads stay, for {@link resume}. */
+  async pause(): Promise<void> {
+    this.#options.control.stop();
+    await Promise.all(this.#threads.map((thread) => thread.pause()));
+  }
+
+  /** Starts them again. One that does not start has died once more, and is treated so. */
+  async resume(): Promise<void> {
+    this.#options.control.goOn();
+    await Promise.all(this.#threads.map((thread) => thread.resume()));
+  }
+
   /** Asks all shards to stop, waits until they have, and ends their threads. */
   async stop(): Promise<void> {
     this.#options.control.stop();
@@ -114,12 +126,25 @@ class ShardThread {
   }
 
   async stop(): Promise<void> {
+    await this.pause();
+    await this.#pool.close();
+  }
+
+  async pause(): Promise<void> {
     const { control } = this.#options;
     const { shard } = this.#plan;
     const hasThread = this.#state === "running" || this.#state === "starting";
     this.#state = "stopped";
     if (hasThread) await this.#untilStopped(control, shard);
-    await this.#pool.close();
+  }
+
+  async resume(): Promise<void> {
+    try {
+      await this.start(null);
+    } catch (error) {
+      this.#lastError = error;
+      this.#restart();
+    }
   }
 
   /** The wait has no bound: ending a thread inside a transaction would wedge more than waiting for it does. */

@@ -59,6 +59,7 @@ export class Sharing {
   readonly #host: Caller;
   readonly #guests = new Map<number, Guest>();
   #closing = false;
+  #isRefusing = false;
   #lastHolder: number;
 
   /** @param host The opening thread's own caller; its ports carry what the shards are told. */
@@ -72,7 +73,21 @@ export class Sharing {
     return this.#guests.size;
   }
 
-  /** Makes room for one more thread. Throws KvError KV_TOO_MANY_THREADS. */
+  /** Lets no thread join until {@link admitGuests}: it would map files that are about to be replaced. Throws KV_IN_USE where some have. */
+  refuseGuests(): void {
+    if (this.count > 0)
+      throw new KvError(
+        "KV_IN_USE",
+        `${this.count} other threads share this store, and have its files open: close their Kv first`,
+      );
+    this.#isRefusing = true;
+  }
+
+  admitGuests(): void {
+    this.#isRefusing = false;
+  }
+
+  /** Makes room for one more thread. Throws KvError KV_TOO_MANY_THREADS, KV_IN_USE. */
   share({ limits, ifChanged }: StoreSettings): StoreHandle {
     const settings = { limits, ifChanged };
     const caller = this.#freeNumber();
@@ -138,6 +153,7 @@ export class Sharing {
 
   #freeNumber(): number {
     if (this.#closing) throw new KvError("KV_CLOSED", "Database is closed.");
+    if (this.#isRefusing) throw new KvError("KV_IN_USE", "the store is being compacted: share it afterwards");
     for (let caller = 1; caller < CALLERS_MAX; caller++) {
       if (!this.#guests.has(caller)) return caller;
     }

@@ -25,6 +25,7 @@ export interface InlineCommitsOptions {
   readonly control: Control;
   /** The caller on whose thread it runs. */
   readonly caller: number;
+  /** Its own, which it closes: a store through which something was written takes a while to close, and those that read must not. */
   readonly store: ShardStore;
   readonly clock: KvClock;
   /** Memory of the shard's change ring. */
@@ -57,6 +58,10 @@ export class InlineCommits {
     }
   }
 
+  close(): Promise<void> {
+    return this.#writer.store.close();
+  }
+
   #isFree(): boolean {
     const control = this.#control;
     if (isLaterRound(control.roundEntered(this.#shard), control.finishedRound)) return false;
@@ -66,7 +71,7 @@ export class InlineCommits {
   #execute(commits: readonly CommitFields[]): Reply[] {
     let replies: Reply[] = [];
     try {
-      this.#writer.commit(commits.length, (batch) => {
+      this.#writer.commitNow(commits.length, (batch) => {
         const nowMs = this.#writer.clock.nowMs();
         this.#executor.begin();
         replies = commits.map((commit) => this.#executor.execute(commit, batch, nowMs));

@@ -44,7 +44,7 @@ const ROUND_PAGES = 64;
 /** Something to sleep on that nobody wakes. */
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
-/** Answers that wait for their round to finish. */
+/** Answers that wait for their round to finish. They are given before the next round is joined. */
 interface OwedReplies {
   readonly round: number;
   readonly entries: readonly RoundEntry[];
@@ -80,9 +80,11 @@ export class RoundMember {
 
   /** Takes part in the active round if it waits for this shard. Says whether it did. */
   run(): boolean {
-    this.#payReplies();
     const { shard, control } = this.#writer;
-    if (!this.#ring.awaits(shard)) return false;
+    const isAwaited = this.#ring.awaits(shard);
+    // After that look: where a round waits, the one before has finished, and this shard may decide the new one, with answers of its own.
+    this.#payReplies();
+    if (!isAwaited) return false;
     const round = this.#ring.active;
     // A predecessor of this thread may have committed it and died before it could say so.
     if (isLaterRound(round, this.#appliedRound) && !this.#takePart(round)) return false;
@@ -95,6 +97,7 @@ export class RoundMember {
   /** False when the engine stops first. */
   #takePart(round: number): boolean {
     const { shard, control } = this.#writer;
+    this.#writer.pauseForCut();
     control.announceInFlight(shard);
     this.#ring.arrive(shard);
     this.#writer.faults.visit(FaultPoint.arrived);
@@ -187,7 +190,7 @@ export class RoundMember {
     control.setRoundEntered(shard, round.round);
     for (;;) {
       try {
-        this.#writer.commit(round.commits.length, (batch) => {
+        this.#writer.commitNow(round.commits.length, (batch) => {
           for (const decided of round.commits)
             this.#applyCommit(round, commitOf(decided), decided.index, batch);
           store.putRound(round.round, encodeRedo(round));

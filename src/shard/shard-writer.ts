@@ -70,19 +70,32 @@ export class ShardWriter {
 
   /**
    * Runs `write` in one transaction, commits it, and publishes what it put into the batch and did to the queue. The caller has set, or lets `write` set, the
-   * in-flight mark.
+   * in-flight mark. While a cut is taken it waits, for a bounded time, before it begins.
    *
    * @param requests How many requests it executes.
    * @throws TransactionFailure: nothing has changed, nothing was published. Anything else came after the commit, and the shard's thread
    * must die of it: another one then takes what was committed from the log.
    */
   commit(requests: number, write: (batch: ChangeBatch) => void): void {
+    this.pauseForCut();
+    this.commitNow(requests, write);
+  }
+
+  /**
+   * Waits while a cut is taken, for a bounded time. Before a transaction, or before a round is joined: whoever stood still between the two
+   * would leave the round half committed, and no cut can be taken of that.
+   */
+  pauseForCut(): void {
+    this.control.passCutGate(CUT_PAUSE_MS_MAX);
+  }
+
+  /** The same as {@link commit}, but it waits for nobody: for a part of a round that others may have committed, and on a thread that must not stand still. */
+  commitNow(requests: number, write: (batch: ChangeBatch) => void): void {
     const { control, shard, store } = this;
     const batch = this.#batch;
     const queue = this.#queue;
     batch.reset(this.clock.nowMs());
     queue?.reset();
-    control.passCutGate(CUT_PAUSE_MS_MAX);
     this.#enter();
     try {
       store.transaction(() => {

@@ -31,7 +31,7 @@ import { KvCorruptError } from "../errors.js";
 import { PAGE_SIZE_BYTES } from "../limits.js";
 import { checksum32 } from "./checksum.js";
 import { dataFileOf, META_BYTES, type Meta, PAGE_HEADER_BYTES, PageFlag, parseMeta } from "./data-file.js";
-import { flushDirectory, replaceFile } from "./flush.js";
+import { flushDirectory, prepareFile, replaceFile } from "./flush.js";
 
 const FILE = "checkpoint.json";
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
@@ -79,11 +79,20 @@ export class StateReader {
 
 /** Writes the checkpoint of a store. All its states are on the disk and pinned. */
 export function writeCheckpoint(path: string, states: readonly ShardState[]): void {
+  replaceFile(path, FILE, textOf(states));
+}
+
+/** The same, off the event loop but for the last step: calling the result puts it in place. */
+export function prepareCheckpoint(path: string, states: readonly ShardState[]): Promise<() => void> {
+  return prepareFile(path, FILE, textOf(states));
+}
+
+function textOf(states: readonly ShardState[]): string {
   const stored: Stored = {
     boot: bootOfSystem(),
     states: states.map(({ transaction, meta }) => ({ transaction, meta: Buffer.from(meta).toString("hex") })),
   };
-  replaceFile(path, FILE, `${JSON.stringify(sealed(stored))}\n`);
+  return `${JSON.stringify(sealed(stored))}\n`;
 }
 
 /** With its checksum. */

@@ -2,6 +2,7 @@
  * Owns getting files and directories onto the disk by name, for whoever opens, creates or ends a store. Any thread.
  */
 import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
+import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { dataFileOf } from "./data-file.js";
 
@@ -34,6 +35,22 @@ export function flushShards(directories: readonly string[]): void {
   }
   const [first] = directories;
   if (first !== undefined) flushDirectory(dirname(first));
+}
+
+/** Writes what is to become a file of a directory beside it, and flushes that. Whoever is ready then calls the result: it replaces the file. */
+export async function prepareFile(directory: string, name: string, text: string): Promise<() => void> {
+  const temporary = join(directory, `${name}.new`);
+  const file = await open(temporary, "w");
+  try {
+    await file.writeFile(text);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return () => {
+    renameSync(temporary, join(directory, name));
+    flushDirectory(directory);
+  };
 }
 
 /** Writes a file of a directory whole or not at all: to a temporary one, flushed, renamed, the directory flushed. */

@@ -13,6 +13,7 @@
  * 1. An id is in exactly one of delayed, ready, leased, dead; and in messages as long as it is in one of them.
  * 2. The counts in `meta` are those of the tables. Whoever writes rows writes them, too, in the same transaction (shard/queue-batch.ts).
  */
+import { KvCorruptError } from "../errors.js";
 import { plain, type Row, type Table } from "./table.js";
 
 /** Rows of the tables, and what became of the dead. */
@@ -80,10 +81,7 @@ export class QueueStore {
   // ── counts ───────────────────────────────────────────────────────────────────────────────────────
 
   counts(): QueueCounts {
-    const found = this.#meta.getBinary(COUNTS);
-    const view = found && viewOf(found);
-    const values = NAMES.map((name, index) => [name, view?.getFloat64(8 * index) ?? 0] as const);
-    return Object.fromEntries(values) as unknown as QueueCounts;
+    return decodeCounts(this.#meta.getBinary(COUNTS) ?? new Uint8Array(8 * NAMES.length));
   }
 
   putCounts(counts: QueueCounts): void {
@@ -182,6 +180,15 @@ export class QueueStore {
   }
 }
 
+/** The row of `meta` that has the counts. Throws KvCorruptError. */
+export function decodeCounts(bytes: Uint8Array): QueueCounts {
+  if (bytes.length !== 8 * NAMES.length)
+    throw new KvCorruptError(`the counts of a queue are ${bytes.length} bytes, not ${8 * NAMES.length}`);
+  const view = viewOf(bytes);
+  const values = NAMES.map((name, index) => [name, view.getFloat64(8 * index)] as const);
+  return Object.fromEntries(values) as unknown as QueueCounts;
+}
+
 function waitingKey({ dueMs, id }: WaitingRow): Uint8Array {
   const bytes = new Uint8Array(8 + ID_BYTES);
   viewOf(bytes).setFloat64(0, dueMs);
@@ -189,12 +196,13 @@ function waitingKey({ dueMs, id }: WaitingRow): Uint8Array {
   return bytes;
 }
 
-function readWaiting({ key, value }: Row): WaitingRow {
+/** A row of `queue-delayed` or `queue-ready`, in memory of its own. So are the others. */
+export function readWaiting({ key, value }: Row): WaitingRow {
   const dueMs = viewOf(key).getFloat64(0);
   return { dueMs, id: copyOf(key, 8, 8 + ID_BYTES), failures: value[0]!, interruptions: value[1]! };
 }
 
-function readLeased({ key, value }: Row): LeasedRow {
+export function readLeased({ key, value }: Row): LeasedRow {
   const view = viewOf(value);
   return {
     id: copyOf(key, 0, ID_BYTES),
@@ -205,7 +213,7 @@ function readLeased({ key, value }: Row): LeasedRow {
   };
 }
 
-function readDead({ key, value }: Row): DeadRow {
+export function readDead({ key, value }: Row): DeadRow {
   const view = viewOf(value);
   return {
     id: copyOf(key, 0, ID_BYTES),

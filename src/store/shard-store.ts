@@ -47,6 +47,7 @@ interface Environment extends Table {
   useReadTransaction(): HeldSnapshot;
   getStats(): { readonly lastTxnId: number };
   readerList(): string;
+  readonly status: string;
   backup(path: string, compact: boolean): Promise<void>;
   close(): Promise<void>;
 }
@@ -100,13 +101,13 @@ const META = {
 
 export class ShardStore {
   readonly #path: string;
-  readonly #environment: Environment;
-  readonly #entries: SealedTable;
-  readonly #log: SealedTable;
-  readonly #expiry: SealedTable;
-  readonly #meta: SealedTable;
-  /** Messages, and in which state they are. */
-  readonly queue: QueueStore;
+  readonly #durability: Durability;
+  #environment: Environment;
+  #entries: SealedTable;
+  #log: SealedTable;
+  #expiry: SealedTable;
+  #meta: SealedTable;
+  #queue: QueueStore;
 
   /** Opens, and where needed creates, the environment in the directory `path`. Throws {@link KvStorageError}. */
   static open(path: string, durability: Durability): ShardStore {
@@ -121,8 +122,18 @@ export class ShardStore {
 
   private constructor(path: string, durability: Durability) {
     this.#path = path;
-    this.#environment = open({
-      path,
+    this.#durability = durability;
+    this.#environment = this.#openEnvironment();
+    this.#entries = this.#openTable("entries", ENTRY_TABLE_OPTIONS);
+    this.#log = this.#openTable("log");
+    this.#expiry = this.#openTable("expiry");
+    this.#meta = this.#openTable("meta");
+    this.#queue = this.#openQueue();
+  }
+
+  #openEnvironment(): Environment {
+    return open({
+      path: this.#path,
       ...TABLE_OPTIONS,
       noSubdir: false,
       mapSize: MAP_BYTES,
@@ -130,19 +141,23 @@ export class ShardStore {
       maxDbs: 16,
       maxReaders: READERS_MAX,
       overlappingSync: false,
-      noSync: durability === "relaxed",
+      noSync: this.#durability === "relaxed",
       eventTurnBatching: false,
       cache: false,
     } as Parameters<typeof open>[0]) as unknown as Environment;
-    this.#entries = this.#openTable("entries", path, ENTRY_TABLE_OPTIONS);
-    this.#log = this.#openTable("log", path);
-    this.#expiry = this.#openTable("expiry", path);
-    this.#meta = this.#openTable("meta", path);
-    this.queue = new QueueStore((name) => this.#openTable(name, path), this.#meta);
   }
 
-  #openTable(name: string, path: string, options: object = TABLE_OPTIONS): SealedTable {
-    return new SealedTable(this.#environment.openDB(name, options), `${name} of ${path}`);
+  #openTable(name: string, options: object = TABLE_OPTIONS): SealedTable {
+    return new SealedTable(this.#environment.openDB(name, options), `${name} of ${this.#path}`);
+  }
+
+  #openQueue(): QueueStore {
+    return new QueueStore((name) => this.#openTable(name), this.#meta);
+  }
+
+  /** Messages, and in which state they are. */
+  get queue(): QueueStore {
+    return this.#queue;
   }
 
   // ── snapshots ────────────────────────────────────────────────────────────────────────────────────
@@ -158,16 +173,22 @@ export class ShardStore {
     return this.#environment.useReadTransaction();
   }
 
+  /** Whether a snapshot of this shard is held, by any thread of the process. */
+  get isHeld(): boolean {
+    this.renew();
+    return this.#heldTransactions().length > 0;
+  }
+
   /** Commits since the oldest snapshot that anybody in the process holds: pages that were freed meanwhile can't be used again. */
   oldestReaderLag(): number {
     const { lastTxnId } = this.#environment.getStats();
-    let oldest = lastTxnId;
+    return lastTxnId - Math.min(lastTxnId, ...this.#heldTransactions());
+  }
+
+  #heldTransactions(): number[] {
     // A line for each reader: process, thread, transaction, or "-" where it holds none. The first line names the columns.
-    for (const line of this.#environment.readerList().split("\n").slice(1)) {
-      const transaction = Number(line.trim().split(/\s+/)[2]);
-      if (transaction < oldest) oldest = transaction;
-    }
-    return lastTxnId - oldest;
+    const lines = this.#environment.readerList().split("\n").slice(1);
+    return lines.map((line) => Number(line.trim().split(/\s+/)[2])).filter(Number.isFinite);
   }
 
   // ── entries ──────────────────────────────────────────────────────────────────────────────────────
@@ -323,6 +344,27 @@ export class ShardStore {
   /** Writes a copy without free pages into the existing directory `target`. */
   copyCompact(target: string): Promise<void> {
     return this.#environment.backup(target, true);
+  }
+
+  /**
+   * Lets `replace` put another file in the place of the data file, and opens that. It happens at once, so this thread reads the one or the
+   * other. No other thread may have the shard open, and no snapshot may be held.
+   */
+  replaceFile(replace: () => void): void {
+    // Nothing was written through this one, so it closes before the call returns.
+    void this.#environment.close();
+    if (this.#environment.status !== "closed")
+      throw new Error(`the shard in ${this.#path} was written by the thread that replaces its file`);
+    try {
+      replace();
+    } finally {
+      this.#environment = this.#openEnvironment();
+      this.#entries = this.#openTable("entries", ENTRY_TABLE_OPTIONS);
+      this.#log = this.#openTable("log");
+      this.#expiry = this.#openTable("expiry");
+      this.#meta = this.#openTable("meta");
+      this.#queue = this.#openQueue();
+    }
   }
 
   /** Bytes that the file system under it has left for us. */

@@ -14,6 +14,7 @@ usage: npm run torture -- <name> [flags]
   --seconds N      how long, 0.1 to 86400 (default 30)
   --seed S         makes the choices of an earlier run again (default: a new one, which is printed)
   --break WAY      breaks a promise on purpose: it must be found, and the run must fail
+  --chart FILE     write a chart of the run there, as an SVG (those that have one: ${TORTURES.filter(({ hasChart }) => hasChart).map(({ name }) => name)})
   --json           print the result as JSON
 
 names, and the ways to break each:
@@ -47,6 +48,7 @@ async function runNamed(name: string, args: readonly string[]): Promise<number> 
     seconds: { type: "string", default: "30" },
     seed: { type: "string" },
     break: { type: "string" },
+    chart: { type: "string" },
     json: { type: "boolean", default: false },
   });
   const seconds = numberFlag("seconds", flags.seconds, { min: 0.1, max: 86_400, integer: false });
@@ -56,10 +58,11 @@ async function runNamed(name: string, args: readonly string[]): Promise<number> 
       : numberFlag("seed", flags.seed, { min: 0, max: SEED_MAX, integer: true });
   const breakage =
     flags.break === undefined ? null : wordFlag("break", flags.break, Object.keys(torture.breaks));
+  if (flags.chart !== undefined && !torture.hasChart) throw new CommandLineError(`${name} has no chart`);
   if (!flags.json) console.error(`${name}: ${torture.about}\n--seconds ${seconds} --seed ${seed}`);
   const startedMs = Date.now();
   const progress = flags.json ? () => {} : (line: string) => console.error(`  ${line}`);
-  const result = await runTorture(torture, { seconds, seed, breakage, progress });
+  const result = await runTorture(torture, { seconds, seed, breakage, chart: flags.chart ?? null, progress });
   const took = (Date.now() - startedMs) / 1000;
   if (flags.json) console.log(JSON.stringify({ name, seconds, seed, breakage, took, ...result }, null, 2));
   else report(result, took);

@@ -19,7 +19,7 @@ export function chartOf(series: readonly Series[], seconds: number): string {
     `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" font-family="sans-serif" font-size="12">`,
     `<rect width="${WIDTH}" height="${height}" fill="white"/>`,
     ...rows,
-    `<text x="${WIDTH - 10}" y="${height - 8}" text-anchor="end">0 to ${seconds} s</text>`,
+    `<text x="${WIDTH - 10}" y="${height - 8}" text-anchor="end">0 to ${seconds} s of wall time</text>`,
     "</svg>\n",
   ].join("\n");
 }

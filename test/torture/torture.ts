@@ -20,6 +20,8 @@ export interface TortureContext {
   readonly deadlineMs: number;
   /** An empty directory, removed afterwards. */
   readonly directory: string;
+  /** Where to write a chart of the run; `null`: nowhere. */
+  readonly chart: string | null;
   /** Says how far it is. */
   readonly progress: (line: string) => void;
 }
@@ -42,6 +44,8 @@ export interface Torture {
   readonly about: string;
   /** Ways to break a promise on purpose: with each of them it must find something. */
   readonly breaks: Readonly<Record<string, string>>;
+  /** Whether it makes a chart where one is asked for. */
+  readonly hasChart?: true;
   run(context: TortureContext): Promise<TortureResult>;
 }
 
@@ -49,6 +53,7 @@ export interface TortureOptions {
   readonly seconds: number;
   readonly seed: number;
   readonly breakage?: string | null;
+  readonly chart?: string | null;
   readonly progress?: (line: string) => void;
 }
 
@@ -66,6 +71,7 @@ export async function runTorture(torture: Torture, options: TortureOptions): Pro
       random: randomOf(options.seed),
       deadlineMs: Date.now() + options.seconds * 1000,
       directory,
+      chart: options.chart ?? null,
       progress: options.progress ?? (() => {}),
     });
   } finally {
