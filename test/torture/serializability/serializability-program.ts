@@ -87,6 +87,7 @@ async function runProcess(
     durability,
     clock: systemClock,
     faults,
+    inline: true,
     history: HISTORY,
   });
   const kv = new KvOf(engine.caller, {
