@@ -128,6 +128,19 @@ export const LOG_TRIM_INTERVAL_MS = 5000;
 /** Expired entries that are swept in one transaction. */
 export const SWEEP_ENTRIES_MAX = 1000;
 
+/** Commits that a caller makes by itself in one transaction; more than that are the shard's work, beside the caller's. */
+export const INLINE_COMMITS_MAX = 32;
+
+/** Bytes of keys and values, and of what goes with them, of a commit that a caller makes by itself. */
+export const INLINE_BYTES_MAX = 16 * KIB;
+
+/** Time in one turn of the event loop that a caller's own commits take before their answers wait for the next turn, in milliseconds. */
+export const INLINE_LOOP_MS = 0.5;
+
+/** After a caller's own transaction that took longer than this, in milliseconds, it makes none for {@link INLINE_PAUSE_FACTOR} times as long as that took. */
+export const INLINE_SLOW_MS = 10;
+export const INLINE_PAUSE_FACTOR = 4;
+
 /** Time between background flushes with `durability: "relaxed"`, in milliseconds. */
 export const FLUSH_INTERVAL_MS = 200;
 

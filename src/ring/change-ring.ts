@@ -46,7 +46,10 @@ export function maxRecordBytes(capacityBytes: number): number {
   return capacityBytes / 8;
 }
 
-/** The one end that writes. A successor on the same memory goes on where its predecessor died, at any instruction. */
+/**
+ * The one end that writes. A successor on the same memory goes on where its predecessor died, at any instruction. Writers that hand over to each
+ * other in good order, under a lock of theirs, each call {@link resume} when it is their turn.
+ */
 export class ChangeRingWriter {
   readonly #words: Int32Array;
   readonly #bytes: Uint8Array;
@@ -57,15 +60,17 @@ export class ChangeRingWriter {
   readonly #stepBytesMax: number;
   #tail: number;
 
-  constructor(ring: SharedArrayBuffer) {
+  /** @param isSuccessor Whether the writer before this one has died. Default: true. */
+  constructor(ring: SharedArrayBuffer, isSuccessor = true) {
     this.#capacityBytes = capacityOf(ring);
     this.#recordBytesMax = maxRecordBytes(this.#capacityBytes);
     this.#stepBytesMax = this.#capacityBytes / 4;
     this.#words = new Int32Array(ring, 0, DATA_OFFSET_BYTES / Int32Array.BYTES_PER_ELEMENT);
     this.#bytes = new Uint8Array(ring, DATA_OFFSET_BYTES, this.#capacityBytes);
     this.#view = new DataView(ring, DATA_OFFSET_BYTES, this.#capacityBytes);
-    // Pairs with no one: the thread that stored it is dead, or it is this one.
+    // Pairs with no one: the thread that stored it is dead, or it is this one, or the lock that it has let go of pairs.
     this.#tail = Atomics.load(this.#words, CHANGE_TAIL_WORD);
+    if (!isSuccessor) return;
     // Pairs with the load in ChangeRingReader.epoch. It comes before anything that this writer publishes.
     Atomics.add(this.#words, CHANGE_EPOCH_WORD, 1);
     this.#closeUnfinishedStep();
@@ -74,6 +79,11 @@ export class ChangeRingWriter {
   /** Position behind the last published record. */
   get tail(): number {
     return this.#tail;
+  }
+
+  /** Goes on behind what another writer has published. That one has ended its turn. */
+  resume(): void {
+    this.#tail = Atomics.load(this.#words, CHANGE_TAIL_WORD);
   }
 
   /**

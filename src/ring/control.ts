@@ -12,6 +12,9 @@
  *    participant's: a snapshot of a shard whose `roundEntered` is at most `finishedRound` holds no half of a commit.
  * 5. A sleeper reads its bell, looks for work, says that it sleeps, and waits for the bell to differ; a waker makes the work
  *    visible, moves the bell, and wakes if the sleeper said so. Whatever the order, no wake-up is lost.
+ * 6. Whoever holds a shard's writer lock is its writer, and nobody else: its thread holds it from its start on and whenever it is awake; while it sleeps a
+ *    caller may hold it, for one transaction. What a writer finds in shared memory and in the store is all that the one before it has
+ *    left there. "Shard only" below means: the holder of the lock.
  *
  * What it does not do: it holds no data and no rings.
  */
@@ -70,9 +73,10 @@ const BELL_SLEEPING = 1;
 const SHARD_STATE = 4;
 const SHARD_COMMITS = 5;
 const SHARD_ROUND_ENTERED = 6;
-const SHARD_SLEEPING = 7;
+const SHARD_WRITER = 7;
 const SHARD_INCARNATION = 8;
 const SHARD_QUEUE_READY = 9;
+const SHARD_CONDEMNED = 10;
 const SHARD_DOORBELL = 2 * LINE_WORDS;
 const SHARD_MAIL = 2 * LINE_WORDS + 1;
 /** Longs of a shard's lines. */
@@ -80,11 +84,18 @@ const SHARD_LOWEST_IN_FLIGHT = 0;
 const SHARD_BUSY_SINCE_MS = 1;
 const SHARD_REQUESTS = 8;
 const SHARD_CHANGES = 9;
+const SHARD_DUE_MS = 10;
 
-/** The slow fallback behind waiting for a shard's state. */
+/** The slow fallback behind waiting for a shard's state, or its writer lock. */
 const STATE_WAIT_MS = 100;
 
+/** In place of a caller's number: none. */
+export const NO_CALLER = -1;
 const NONE_IN_FLIGHT = 0x7fff_ffff_ffff_ffffn;
+const NOTHING_DUE = 0x7fff_ffff_ffff_ffffn;
+
+/** Who has a shard's writer lock: its thread, nobody since that sleeps, a caller, or a caller whom the thread waits for. */
+const Writer = { thread: 0, free: 1, caller: 2, callerAwaited: 3 } as const;
 
 /** What a shard's thread is doing, as far as others must know. */
 export const ShardState = {
@@ -231,9 +242,10 @@ export class Control {
     else Atomics.and(this.words, CALLERS_WATCHING, ~(1 << caller));
   }
 
-  /** Shard only, after publishing: rings every caller that watches. */
-  ringWatchers(): void {
-    this.#ringAll(Atomics.load(this.words, CALLERS_WATCHING));
+  /** Shard only, after publishing: rings every caller that watches, but for the one that publishes and looks by itself. */
+  ringWatchers(exceptCaller = NO_CALLER): void {
+    const watching = Atomics.load(this.words, CALLERS_WATCHING);
+    this.#ringAll(exceptCaller === NO_CALLER ? watching : watching & ~(1 << exceptCaller));
   }
 
   /** Caller, or the opening thread for one that has died: whether its watchers want the value before a change. */
@@ -291,17 +303,69 @@ export class Control {
   ringDoorbell(shard: number): void {
     const doorbell = this.#shardWord(shard, SHARD_DOORBELL);
     Atomics.add(this.words, doorbell, 1);
-    if (Atomics.load(this.words, this.#shardWord(shard, SHARD_SLEEPING)) !== 0)
+    if (Atomics.load(this.words, this.#shardWord(shard, SHARD_WRITER)) !== Writer.thread)
       Atomics.notify(this.words, doorbell);
   }
 
-  /** Shard only: sleeps until the doorbell differs from `seen`, at most `timeoutMs`. Pairs with {@link ringDoorbell}. */
+  /**
+   * The shard's thread only: sleeps until the doorbell differs from `seen`, at most `timeoutMs`. Pairs with {@link ringDoorbell}. Meanwhile the
+   * writer lock is free.
+   */
   sleep(shard: number, seen: number, timeoutMs: number): void {
-    const sleeping = this.#shardWord(shard, SHARD_SLEEPING);
-    Atomics.store(this.words, sleeping, 1);
+    Atomics.store(this.words, this.#shardWord(shard, SHARD_WRITER), Writer.free);
     Atomics.wait(this.words, this.#shardWord(shard, SHARD_DOORBELL), seen, timeoutMs);
-    Atomics.store(this.words, sleeping, 0);
+    this.lockWriter(shard);
   }
+
+  // ── the writer lock ──────────────────────────────────────────────────────────────────────────────
+
+  /** The shard's thread only: takes the lock, or keeps that of a predecessor that died with it. Waits for a caller's transaction. */
+  lockWriter(shard: number): void {
+    const lock = this.#shardWord(shard, SHARD_WRITER);
+    for (;;) {
+      const held = Atomics.compareExchange(this.words, lock, Writer.free, Writer.thread);
+      if (held === Writer.free || held === Writer.thread) return;
+      Atomics.compareExchange(this.words, lock, Writer.caller, Writer.callerAwaited);
+      Atomics.wait(this.words, lock, Writer.callerAwaited, STATE_WAIT_MS);
+    }
+  }
+
+  /** Caller only: takes the lock if the shard's thread sleeps. It never waits. Undone by {@link unlockWriter}. */
+  tryLockWriter(shard: number): boolean {
+    const lock = this.#shardWord(shard, SHARD_WRITER);
+    return Atomics.compareExchange(this.words, lock, Writer.free, Writer.caller) === Writer.free;
+  }
+
+  unlockWriter(shard: number): void {
+    const lock = this.#shardWord(shard, SHARD_WRITER);
+    const held = Atomics.exchange(this.words, lock, Writer.free);
+    if (held === Writer.callerAwaited) Atomics.notify(this.words, lock);
+  }
+
+  /** Shard only: a caller's transaction was committed and could not be published. The thread must die of it, since its successor takes it from the log. */
+  condemn(shard: number): void {
+    Atomics.store(this.words, this.#shardWord(shard, SHARD_CONDEMNED), 1);
+    this.ringDoorbell(shard);
+  }
+
+  /** The shard's thread only: whether it must die. The next one need not. */
+  takeCondemned(shard: number): boolean {
+    return Atomics.exchange(this.words, this.#shardWord(shard, SHARD_CONDEMNED), 0) !== 0;
+  }
+
+  /** Shard only: when the sweeper of the shard looks next, `Infinity` when nothing expires. */
+  dueMs(shard: number): number {
+    const dueMs = Atomics.load(this.longs, this.#shardLong(shard, SHARD_DUE_MS));
+    return dueMs === NOTHING_DUE ? Number.POSITIVE_INFINITY : Number(dueMs);
+  }
+
+  /** Shard only. Parts of a millisecond are cut off. */
+  setDueMs(shard: number, dueMs: number): void {
+    const whole = dueMs === Number.POSITIVE_INFINITY ? NOTHING_DUE : BigInt(Math.floor(dueMs));
+    Atomics.store(this.longs, this.#shardLong(shard, SHARD_DUE_MS), whole);
+  }
+
+  // ── what a shard does ────────────────────────────────────────────────────────────────────────────
 
   /** Any thread: there is a message on one of the shard's ports. */
   raiseMail(shard: number): void {
@@ -429,6 +493,11 @@ export class Control {
   openCutGate(caller: number): void {
     Atomics.and(this.words, CUT_GATE, ~(1 << caller));
     Atomics.notify(this.words, CUT_GATE);
+  }
+
+  /** Whether no cut is being taken that needs the shards to pause. */
+  get isCutGateOpen(): boolean {
+    return Atomics.load(this.words, CUT_GATE) === 0;
   }
 
   /** Shard only, before a commit: waits while a cut is taken, at most `timeoutMs`, so that a dead reader can't hold it. */

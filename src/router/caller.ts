@@ -17,6 +17,8 @@ import { QueueClient } from "../queue/queue-client.js";
 import { Control } from "../ring/control.js";
 import { type RoundMemory, RoundRing } from "../ring/round-ring.js";
 import { callerHolder } from "../ring/sequencing-lock.js";
+import { InlineCommits } from "../shard/inline-commits.js";
+import type { LogBounds } from "../shard/log-trimmer.js";
 import type { Manifest } from "../store/manifest.js";
 import { type Durability, ShardStore } from "../store/shard-store.js";
 import { Dispatcher } from "../watch/dispatcher.js";
@@ -25,6 +27,7 @@ import type { StateSnapshot } from "../watch/state-snapshot.js";
 import { publishShardRestart } from "../watch/watch-diagnostics.js";
 import { Bell } from "./bell.js";
 import { type CommitOwner, CommitRouter } from "./commit-router.js";
+import { InlinePath } from "./inline-path.js";
 import { Reader } from "./reader.js";
 import { type CallerRings, ShardClient } from "./shard-client.js";
 import { type ShardStats, shardStats } from "./stats.js";
@@ -65,6 +68,8 @@ export interface CallerOptions {
   readonly stores: readonly ShardStore[];
   /** The clock of the store, where the thread has the object and not only its handle. */
   readonly clock?: KvClock;
+  /** Bounds of a shard's change log, where this thread may make commits by itself. */
+  readonly inlineLog?: LogBounds | undefined;
 }
 
 export class Caller {
@@ -82,8 +87,10 @@ export class Caller {
   /** All shards, as this thread reads them. */
   readonly stores: readonly ShardStore[];
   readonly #bell: Bell;
+  /** How this thread makes commits by itself; `null` where it doesn't. */
+  readonly #inline: InlinePath | null;
 
-  constructor({ store, caller, holder, rings, stores, clock }: CallerOptions) {
+  constructor({ store, caller, holder, rings, stores, clock, inlineLog }: CallerOptions) {
     const { shards, partitionDepth } = store.manifest;
     this.number = caller;
     this.holder = holder;
@@ -94,6 +101,7 @@ export class Caller {
     this.clock = clock ?? clockFrom(store.clock);
     this.clients = rings.map((pair, shard) => new ShardClient(shard, this.control, pair));
     this.reader = new Reader(this.control, caller, stores, partitionDepth, this.clock);
+    this.#inline = inlineLog === undefined ? null : this.#inlinePath(inlineLog);
     this.#bell = new Bell(this.control, caller, () => this.#onBell());
     this.router = new CommitRouter({
       control: this.control,
@@ -101,6 +109,7 @@ export class Caller {
       clients: this.clients,
       rounds: this.rounds,
       partitionDepth,
+      inline: this.#inline,
       hold: () => this.#bell.hold(),
       release: () => this.#bell.release(),
     });
@@ -181,7 +190,35 @@ export class Caller {
     this.dispatcher.close();
     this.#bell.close();
     for (const client of this.clients) client.close();
+    await this.#inline?.close();
     await Promise.all(this.stores.map((store) => store.close()));
+  }
+
+  /** Closes the stores through which this thread writes, until it writes again. */
+  async closeInline(): Promise<void> {
+    await this.#inline?.close();
+  }
+
+  #inlinePath(log: LogBounds): InlinePath {
+    const { control, number: caller, clock, shared } = this;
+    const { partitionDepth } = shared.manifest;
+    return new InlinePath({
+      open: (shard) =>
+        new InlineCommits({
+          shard,
+          control,
+          caller,
+          store: ShardStore.open(shared.directories[shard]!, shared.durability),
+          clock,
+          changes: shared.changes[shard]!,
+          log,
+          partitionDepth,
+        }),
+      nowMs: () => performance.now(),
+      onCommitted: () => {
+        if (this.dispatcher.poll()) control.ringBell(caller);
+      },
+    });
   }
 
   #onBell(): boolean {

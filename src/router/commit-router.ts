@@ -2,7 +2,8 @@
  * Owns the way of a commit from a caller to its shards and of the answer back. Runs on the caller's thread.
  *
  * A commit whose keys are all of one shard goes into that shard's request ring. One that touches several goes into the next round
- * (ring/round-ring.ts). What has no room now waits in order in a backlog that is bounded in bytes; nobody blocks.
+ * (ring/round-ring.ts). What has no room now waits in order in a backlog that is bounded in bytes; nobody blocks. Small commits to a shard that
+ * has nothing of this caller's wait there, too, until the microtask ends: if they are few, the caller makes them by itself (inline-path.ts).
  *
  * Invariants
  * 1. Commits of one caller to one shard are executed in the order in which they were made; so are its multi-shard ones.
@@ -25,10 +26,11 @@ import {
   KvShardStalledError,
   KvUnknownOutcomeError,
 } from "../errors.js";
-import { CALLER_BACKLOG_BYTES_MAX, STALL_MS_MAX } from "../limits.js";
+import { CALLER_BACKLOG_BYTES_MAX, INLINE_COMMITS_MAX, STALL_MS_MAX } from "../limits.js";
 import type { Control } from "../ring/control.js";
 import { FrameBatch } from "../ring/frame-ring.js";
 import { isLaterRound, ROUND_FRAME_BYTES_MAX, type RoundEntry, type RoundRing } from "../ring/round-ring.js";
+import type { InlinePath } from "./inline-path.js";
 import { bodyBytes, encodeCommit, type RequestBody, type ShardClient } from "./shard-client.js";
 
 /** Time between two looks at the commits of a round that lost one of its threads, in milliseconds. */
@@ -52,6 +54,8 @@ interface Pending {
   reject(error: Error): void;
   /** Nobody waits for the answer any more; its room is still to be given back. */
   settled: boolean;
+  /** The caller may make it by itself. */
+  readonly isSmall: boolean;
   /** It has left the backlog, and room for its answer is reserved. */
   isStarted: boolean;
 }
@@ -63,6 +67,8 @@ export interface CommitRouterOptions {
   readonly clients: readonly ShardClient[];
   readonly rounds: RoundRing;
   readonly partitionDepth: number;
+  /** How this thread makes commits by itself; `null` where it doesn't. */
+  readonly inline: InlinePath | null;
   /** A call is pending, or none is any more: the process must live, or may end. */
   readonly hold: () => void;
   readonly release: () => void;
@@ -81,6 +87,8 @@ export class CommitRouter {
   #backlogBytes = 0;
   #nextRequestId = 1;
   #flushScheduled = false;
+  /** Commits that were started since the last flush, for which the process is to be kept alive. */
+  #unheld = 0;
   /** Whose turn it is to keep a message that belongs to no key. */
   #queueTurn: number;
   /** Why a shard takes no writes, by shard; `null` when it does. */
@@ -167,19 +175,22 @@ export class CommitRouter {
         },
         reject,
         settled: false,
+        isSmall: this.#isSmall(body, participants),
         isStarted: false,
       };
       const queue = this.#queueOf(participants);
-      if (this.#backlogs[queue]!.length > 0 || !this.#start(pending)) {
+      const backlog = this.#backlogs[queue]!;
+      if (pending.isSmall && backlog.length < INLINE_COMMITS_MAX && this.#clients[queue]!.isIdle) {
+        backlog.push(pending);
+      } else if (!this.#startInTurn(pending, backlog)) {
         pending.bytes = bodyBytes(body);
         if (this.#backlogBytes + pending.bytes > CALLER_BACKLOG_BYTES_MAX) {
           return reject(new KvOverloadedError(this.#backlogBytes, CALLER_BACKLOG_BYTES_MAX));
         }
         this.#backlogBytes += pending.bytes;
-        this.#backlogs[queue]!.push(pending);
+        backlog.push(pending);
       }
       this.#pending.set(pending.requestId, pending);
-      this.#options.hold();
       this.#scheduleFlush();
     });
   }
@@ -319,6 +330,17 @@ export class CommitRouter {
     return null;
   }
 
+  #isSmall(body: RequestBody, participants: number): boolean {
+    const { inline } = this.#options;
+    return inline !== null && !isMulti(participants) && !(body instanceof Uint8Array) && inline.suits(body);
+  }
+
+  /** Hands a commit on if what came before it could be. */
+  #startInTurn(pending: Pending, backlog: Pending[]): boolean {
+    if (backlog.length > 0) this.#startAll(backlog);
+    return backlog.length === 0 && this.#start(pending);
+  }
+
   /** Hands a commit on if there is room for it and its answer. */
   #start(pending: Pending): boolean {
     if (this.#isPaused) return false;
@@ -328,6 +350,7 @@ export class CommitRouter {
     else if (!clients[0]!.trySend(pending.requestId, pending.body)) return false;
     for (const client of clients) client.reserveReply(pending.replyBytes);
     pending.isStarted = true;
+    this.#unheld++;
     return true;
   }
 
@@ -347,11 +370,17 @@ export class CommitRouter {
     this.#flushScheduled = true;
     queueMicrotask(() => {
       this.#flushScheduled = false;
-      this.#flush();
+      for (const client of this.#clients) this.#runInline(client);
+      this.#pump();
     });
   }
 
   #flush(): void {
+    while (this.#unheld > 0) {
+      // Counted first: holding may look for answers, and so come here again.
+      this.#unheld--;
+      this.#options.hold();
+    }
     for (const client of this.#clients) client.flush();
     if (this.#roundEntries.length === 0) return;
     const { rounds, control, caller } = this.#options;
@@ -365,13 +394,42 @@ export class CommitRouter {
     this.#roundEntries.splice(0, count);
   }
 
-  #pump(): void {
-    for (const queue of this.#backlogs) {
-      let started = 0;
-      while (started < queue.length && this.#startWaiting(queue[started]!)) started++;
-      if (started > 0) queue.splice(0, started);
+  /** Makes what waits for an idle shard, if it is little and the shard's thread sleeps. */
+  #runInline({ shard, isIdle }: ShardClient): void {
+    const backlog = this.#backlogs[shard]!;
+    const { inline } = this.#options;
+    if (
+      inline === null ||
+      this.#isPaused ||
+      !isIdle ||
+      backlog.length === 0 ||
+      backlog.length > INLINE_COMMITS_MAX
+    )
+      return;
+    if (!backlog.every(({ isSmall, settled }) => isSmall && !settled)) return;
+    const commits = backlog.slice();
+    const bodies = commits.map(({ body }) => body as CommitFields);
+    const isMade = inline.run(shard, bodies, (replies) => {
+      for (let index = 0; index < commits.length; index++) commits[index]!.resolve(replies[index]!);
+    });
+    if (!isMade) return;
+    backlog.length = 0;
+    // From here on nobody can give them up: their answers are on the way.
+    for (const pending of commits) {
+      this.#backlogBytes -= pending.bytes;
+      this.#remove(pending);
     }
+  }
+
+  #pump(): void {
+    for (const backlog of this.#backlogs) if (backlog.length > 0) this.#startAll(backlog);
     this.#flush();
+  }
+
+  #startAll(backlog: Pending[]): void {
+    let started = 0;
+    while (started < backlog.length && this.#startWaiting(backlog[started]!)) started++;
+    if (started > 0) backlog.splice(0, started);
   }
 
   /** Takes a commit out of its backlog, sent or (given up meanwhile) not. False: it has to stay. */
@@ -394,8 +452,8 @@ export class CommitRouter {
     const pending = this.#pending.get(readRequestId(this.#frames.bytes, offset));
     // Answered twice: by a thread that died after it had, and by the one that came in its place.
     if (pending === undefined) return;
-    this.#remove(pending);
     for (const client of this.#clientsOf(pending)) client.releaseReply(pending.replyBytes);
+    this.#remove(pending);
     if (!pending.settled) pending.resolve(decodeReply(this.#frames.bytes, offset, this.#frames.ends[index]!));
   }
 
@@ -421,7 +479,7 @@ export class CommitRouter {
       const unsent = this.#roundEntries.findIndex((waiting) => waiting.pending === pending);
       if (unsent >= 0) this.#roundEntries.splice(unsent, 1);
     }
-    this.#options.release();
+    if (pending.isStarted) this.#options.release();
   }
 
   #clientsOf(pending: Pending): readonly ShardClient[] {

@@ -71,7 +71,10 @@ async function untilQuiet({ router, rounds }: Caller): Promise<void> {
   }
 }
 
-async function rewrite({ stores, shared: { directories } }: Caller): Promise<void> {
+async function rewrite(caller: Caller): Promise<void> {
+  const { directories } = caller.shared;
+  const { stores } = caller;
+  await caller.closeInline();
   const untilMs = Date.now() + COMPACTION_WAIT_MS_MAX;
   while (stores.some(({ isHeld }) => isHeld)) await waitForReaders(untilMs);
   try {

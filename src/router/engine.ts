@@ -9,6 +9,7 @@
 
 import { randomInt } from "node:crypto";
 import { debuglog } from "node:util";
+import { isMainThread } from "node:worker_threads";
 import { type KvClock, ManualClock } from "../clock.js";
 import { KvError } from "../errors.js";
 import {
@@ -56,6 +57,8 @@ export interface EngineOptions extends ManifestWish {
   readonly history: LogBounds;
   /** Where tests make shard threads die (shard/faults.ts). */
   readonly faults?: SharedArrayBuffer | undefined;
+  /** Whether the opening thread makes small commits by itself, where it can. Default: unless there are faults, which the shards' threads meet. */
+  readonly inline?: boolean | undefined;
 }
 
 export class Engine {
@@ -131,7 +134,9 @@ export class Engine {
     };
     const rings = createCallerRings(shards);
     const holder = randomInt(2 ** 32) * HOLDERS_PER_OPENING;
-    this.caller = new Caller({ store, caller: FIRST_CALLER, holder, rings, stores, clock: options.clock });
+    const { clock } = options;
+    const inlineLog = isInlineAllowed(options) ? logBoundsOf(options, shards) : undefined;
+    this.caller = new Caller({ store, caller: FIRST_CALLER, holder, rings, stores, clock, inlineLog });
     this.sharing = new Sharing(this.caller);
     this.#checkpointer = this.#planCheckpoints();
     home.shardsReady(options.durability === "sync");
@@ -272,7 +277,7 @@ export class Engine {
         rounds: shared.rounds,
         changes: shared.changes[shard]!,
         clock: shared.clock,
-        log: { bytesMax: options.history.bytesMax / manifest.shards, ageMsMax: options.history.ageMsMax },
+        log: logBoundsOf(options, manifest.shards),
         faults: options.faults ?? null,
       })),
       ringsOf,
@@ -343,6 +348,15 @@ export class Engine {
       for (let shard = 0; shard < control.shardCount; shard++) control.ringDoorbell(shard);
     });
   }
+}
+
+/** Whether the opening thread makes small commits by itself. Not where each waits for the disk, and not on a thread that can be ended at any moment. */
+function isInlineAllowed({ durability, faults, inline = faults === undefined }: EngineOptions): boolean {
+  return inline && durability === "relaxed" && isMainThread;
+}
+
+function logBoundsOf({ history: { bytesMax, ageMsMax } }: EngineOptions, shards: number): LogBounds {
+  return { bytesMax: bytesMax / shards, ageMsMax };
 }
 
 function perShard<T>(shards: number, make: (shard: number) => T): T[] {

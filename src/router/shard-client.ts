@@ -61,6 +61,11 @@ export class ShardClient {
     this.#port = null;
   }
 
+  /** Whether everything that was sent is answered. */
+  get isIdle(): boolean {
+    return this.#reservedBytes === 0;
+  }
+
   /** Whether the answer of at most `bytes` has room. */
   hasReplyRoom(bytes: number): boolean {
     const roomBytes = REPLY_RING_BYTES - REPLY_PADDING_BYTES_MAX - this.#reservedBytes;

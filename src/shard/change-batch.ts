@@ -1,5 +1,5 @@
 /**
- * Owns what one transaction of a shard writes: the entries, their due times, the change records, the log rows. Shard thread only.
+ * Owns what one transaction of a shard writes: the entries, their due times, the change records, the log rows. The shard's writer only.
  *
  * The records are built once, in the order of their versionstamps, each padded to 8 bytes; the same bytes go to the log, inside
  * the transaction, and to the change ring, after it has committed.
@@ -79,6 +79,7 @@ export class ChangeBatch {
     this.#nowMs = nowMs;
     this.#logBytes = 0;
     this.#changes = 0;
+    this.#earliestDueMs = Number.POSITIVE_INFINITY;
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#allocate(INITIAL_BYTES);
     this.#end = 0;
     this.#rowStart = 0;
@@ -86,14 +87,9 @@ export class ChangeBatch {
     this.#stamped = false;
   }
 
-  /**
-   * The earliest due time that was written since this was last asked: the sweeper's timer may have to be set earlier. A reset does not
-   * forget it, since a turn of the loop may have several transactions.
-   */
-  takeEarliestDueMs(): number {
-    const dueMs = this.#earliestDueMs;
-    this.#earliestDueMs = Number.POSITIVE_INFINITY;
-    return dueMs;
+  /** The earliest due time that was written since the last reset; `Infinity` when none was. */
+  get earliestDueMs(): number {
+    return this.#earliestDueMs;
   }
 
   /** Change records since the last reset. */

@@ -13,10 +13,12 @@
  */
 import { QUEUE_CLAIM_MS, QUEUE_MOVES_MAX, QUEUE_RETRY_MS } from "../limits.js";
 import type { CallerLinks } from "./caller-links.js";
+import type { QueueBatch } from "./queue-batch.js";
 import { type ShardWriter, TransactionFailure } from "./shard-writer.js";
 
 export class QueueKeeper {
   readonly #writer: ShardWriter;
+  readonly #queue: QueueBatch;
   readonly #links: CallerLinks;
   /** Some leases may be of holders that are gone. */
   #hasOrphans = true;
@@ -26,14 +28,15 @@ export class QueueKeeper {
   /** After a failure: not before this. */
   #retryMs = 0;
 
-  constructor(writer: ShardWriter, links: CallerLinks) {
+  constructor(writer: ShardWriter, queue: QueueBatch, links: CallerLinks) {
     this.#writer = writer;
+    this.#queue = queue;
     this.#links = links;
   }
 
   /** Milliseconds until there is something to do. */
   remainingMs(nowMs: number): number {
-    const { nextDueMs } = this.#writer.queue;
+    const { nextDueMs } = this.#queue;
     if (this.#announcedDueMs === nextDueMs && !this.#hasOrphans) {
       return Math.max(0, this.#announcedUntilMs - Date.now(), this.#retryMs - nowMs);
     }
@@ -44,7 +47,7 @@ export class QueueKeeper {
   /** Does what is due, at most one transaction's worth. Says whether there was anything. */
   tick(nowMs: number): boolean {
     if (this.#links.takeHasLeft()) this.#hasOrphans = true;
-    const { queue } = this.#writer;
+    const queue = this.#queue;
     if (this.#hasOrphans && queue.leasedCount === 0) this.#hasOrphans = false;
     const isDue = this.#hasOrphans || queue.nextDueMs <= nowMs;
     if (!isDue || nowMs < this.#retryMs) return false;
@@ -71,12 +74,12 @@ export class QueueKeeper {
     if (this.#writer.control.listening === 0) return false;
     this.#announcedDueMs = dueMs;
     this.#announcedUntilMs = Date.now() + QUEUE_CLAIM_MS;
-    this.#writer.announceMessage();
+    this.#writer.announceMessage(this.#queue.readyCount);
     return true;
   }
 
   #move(nowMs: number): void {
-    const { queue } = this.#writer;
+    const queue = this.#queue;
     if (this.#hasOrphans) {
       const count = queue.interrupt((holder) => !this.#links.hasHolder(holder), QUEUE_MOVES_MAX);
       this.#hasOrphans = count === QUEUE_MOVES_MAX;

@@ -27,6 +27,7 @@ import type { CallerLinks } from "./caller-links.js";
 import type { ChangeBatch } from "./change-batch.js";
 import { planCommit } from "./commit-plan.js";
 import { FaultPoint } from "./faults.js";
+import type { QueueBatch } from "./queue-batch.js";
 import { commitOf, type DecidedCommit, type DecidedRound, encodeRedo } from "./redo.js";
 import { decideRound, roundOrder } from "./round-plan.js";
 import { type ShardWriter, TransactionFailure } from "./shard-writer.js";
@@ -52,6 +53,7 @@ interface OwedReplies {
 
 export class RoundMember {
   readonly #writer: ShardWriter;
+  readonly #queue: QueueBatch;
   readonly #ring: RoundRing;
   readonly #links: CallerLinks;
   readonly #siblings: Siblings;
@@ -61,12 +63,14 @@ export class RoundMember {
 
   constructor(
     writer: ShardWriter,
+    queue: QueueBatch,
     ring: RoundRing,
     links: CallerLinks,
     siblings: Siblings,
     partitionDepth: number,
   ) {
     this.#writer = writer;
+    this.#queue = queue;
     this.#ring = ring;
     this.#links = links;
     this.#siblings = siblings;
@@ -186,7 +190,7 @@ export class RoundMember {
     control.setRoundEntered(shard, round.round);
     for (;;) {
       try {
-        this.#writer.commitPart(round.commits.length, (batch) => {
+        this.#writer.commitNow(round.commits.length, (batch) => {
           for (const decided of round.commits)
             this.#applyCommit(round, commitOf(decided), decided.index, batch);
           store.putRound(round.round, encodeRedo(round));
@@ -209,7 +213,7 @@ export class RoundMember {
   }
 
   #applyCommit(round: DecidedRound, commit: CommitFields, index: number, batch: ChangeBatch): void {
-    const { queue, shard, store } = this.#writer;
+    const { shard, store } = this.#writer;
     const order = roundOrder(index);
     const plan = planCommit(commit, {
       read: (_, key) => store.readEntry(key),
@@ -225,7 +229,7 @@ export class RoundMember {
       throw new Error(`commit ${index} of round ${round.round} was decided and can't be applied`);
     if (plan.expired.length > 0) batch.sweep(plan.expired, round.counter, order - 1);
     batch.apply(plan.effects, round.counter, order, true);
-    if (commit.queue?.shard === shard) queue.apply(commit.queue, round.counter, order, round.nowMs);
+    if (commit.queue?.shard === shard) this.#queue.apply(commit.queue, round.counter, order, round.nowMs);
   }
 
   /** Gives the answers of the round that this shard decided, once it has finished. */

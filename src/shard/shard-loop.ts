@@ -6,7 +6,8 @@
  * 2. A round goes before single commits, so that the other participants do not stand still for long.
  * 3. The loop ends only when it is told to stop, and never inside a transaction. An error of the loop itself ends the thread: its
  *    supervisor knows, answers for it, and starts another.
- * 4. It blocks its thread. Callbacks of the event loop (timers of the binding) get their turn when it yields.
+ * 4. It holds the shard's writer lock but for its sleep, and no snapshot while it sleeps.
+ * 5. It blocks its thread. Callbacks of the event loop (timers of the binding) get their turn when it yields.
  */
 import { setImmediate as yieldToEventLoop } from "node:timers/promises";
 import { SHARD_SLEEP_MS_MAX } from "../limits.js";
@@ -60,10 +61,11 @@ export class ShardLoop {
     control.setState(shard, ShardState.running);
     while (!control.stopping) {
       const doorbell = control.doorbell(shard);
+      if (control.takeCondemned(shard)) throw new Error("a caller's commit could not be published");
       this.#writer.faults.visit(FaultPoint.turn);
       const worked = this.#turn();
       if (++this.#turns % TURNS_PER_YIELD === 0) await yieldToEventLoop();
-      if (!worked && !control.stopping) control.sleep(shard, doorbell, this.#sleepMs());
+      if (!worked && !control.stopping) this.#sleep(doorbell);
     }
   }
 
@@ -71,11 +73,17 @@ export class ShardLoop {
     this.#links.takeMail();
     let worked = this.#rounds.run();
     worked = this.#singles.run() || worked;
-    this.#sweeper.notice();
     worked = this.#sweeper.tick(this.#writer.clock.nowMs()) || worked;
     worked = this.#queue.tick(this.#writer.clock.nowMs()) || worked;
     if (!worked) worked = this.#writer.tickTrim(this.#writer.clock.nowMs());
     return worked;
+  }
+
+  /** Others may write to the store meanwhile. A snapshot that was held over it would pin the pages that they free. */
+  #sleep(doorbell: number): void {
+    const { control, shard, store } = this.#writer;
+    store.renew();
+    control.sleep(shard, doorbell, this.#sleepMs());
   }
 
   #sleepMs(): number {

@@ -1,5 +1,6 @@
 /**
- * Owns the one way in which a shard changes its store: a transaction, seen from outside. Shard thread only.
+ * Owns the one way in which a shard changes its store: a transaction, seen from outside. Whoever holds the shard's writer lock only: its thread,
+ * or a caller (inline-commits.ts).
  *
  * Invariants, in the order in which they are established
  * 1. `lowestInFlight` is set before a counter value is taken, and cleared after the records are in the ring, or after the transaction
@@ -9,15 +10,15 @@
  *    a write that a crash could take back, and nobody who heard of it reads an older state.
  */
 import type { KvClock } from "../clock.js";
-import { CUT_PAUSE_MS_MAX, DEAD_LETTERS_BYTES_MAX, DEAD_LETTERS_MAX } from "../limits.js";
+import { CUT_PAUSE_MS_MAX } from "../limits.js";
 import { ChangeRingWriter } from "../ring/change-ring.js";
-import { type Control, ShardState } from "../ring/control.js";
+import { type Control, NO_CALLER, ShardState } from "../ring/control.js";
 import { capacityOf } from "../ring/ring-memory.js";
 import type { ShardStore } from "../store/shard-store.js";
 import { ChangeBatch } from "./change-batch.js";
 import { FaultPoint, type Faults } from "./faults.js";
 import { type LogBounds, LogTrimmer } from "./log-trimmer.js";
-import { QueueBatch } from "./queue-batch.js";
+import type { QueueBatch } from "./queue-batch.js";
 
 /** The transaction failed, and changed nothing. The cause says why. */
 export class TransactionFailure extends Error {
@@ -26,29 +27,45 @@ export class TransactionFailure extends Error {
   }
 }
 
+export interface ShardWriterOptions {
+  readonly shard: number;
+  readonly control: Control;
+  readonly store: ShardStore;
+  readonly clock: KvClock;
+  /** Memory of the shard's change ring. */
+  readonly changes: SharedArrayBuffer;
+  readonly faults: Faults;
+  readonly log: LogBounds;
+  /** The caller on whose thread this is, where it is not the shard's own: it hears of its commits without its bell. */
+  readonly caller?: number;
+}
+
 export class ShardWriter {
-  readonly batch: ChangeBatch;
-  readonly queue: QueueBatch;
+  readonly shard: number;
+  readonly control: Control;
+  readonly store: ShardStore;
+  readonly clock: KvClock;
+  readonly faults: Faults;
+  readonly #batch: ChangeBatch;
+  readonly #queue: QueueBatch | null;
   readonly #trimmer: LogTrimmer;
   readonly #ring: ChangeRingWriter;
+  readonly #caller: number;
 
-  constructor(
-    readonly shard: number,
-    readonly control: Control,
-    readonly store: ShardStore,
-    readonly clock: KvClock,
-    changes: SharedArrayBuffer,
-    readonly faults: Faults,
-    bounds: LogBounds,
-  ) {
-    this.#trimmer = new LogTrimmer(store, bounds);
-    this.batch = new ChangeBatch(store, this.#trimmer, capacityOf(changes));
-    this.#ring = new ChangeRingWriter(changes);
-    this.queue = new QueueBatch(store.queue, {
-      countMax: Math.ceil(DEAD_LETTERS_MAX / control.shardCount),
-      bytesMax: DEAD_LETTERS_BYTES_MAX / control.shardCount,
-    });
-    control.setQueueReady(shard, this.queue.readyCount);
+  /** @param queue What moves the shard's messages; `null` where none are moved. */
+  constructor(options: ShardWriterOptions, queue: QueueBatch | null) {
+    const { shard, control, store, clock, changes, faults, log, caller = NO_CALLER } = options;
+    this.shard = shard;
+    this.control = control;
+    this.store = store;
+    this.clock = clock;
+    this.faults = faults;
+    this.#queue = queue;
+    this.#caller = caller;
+    this.#trimmer = new LogTrimmer(store, log);
+    this.#batch = new ChangeBatch(store, this.#trimmer, capacityOf(changes));
+    this.#ring = new ChangeRingWriter(changes, caller === NO_CALLER);
+    if (queue !== null) control.setQueueReady(shard, queue.readyCount);
   }
 
   /**
@@ -56,12 +73,12 @@ export class ShardWriter {
    * in-flight mark. While a cut is taken it waits, for a bounded time, before it begins.
    *
    * @param requests How many requests it executes.
-   * @throws TransactionFailure: nothing has changed, nothing was published. Anything else came after the commit, and the thread
+   * @throws TransactionFailure: nothing has changed, nothing was published. Anything else came after the commit, and the shard's thread
    * must die of it: another one then takes what was committed from the log.
    */
   commit(requests: number, write: (batch: ChangeBatch) => void): void {
     this.pauseForCut();
-    this.commitPart(requests, write);
+    this.commitNow(requests, write);
   }
 
   /**
@@ -72,32 +89,36 @@ export class ShardWriter {
     this.control.passCutGate(CUT_PAUSE_MS_MAX);
   }
 
-  /** The same as {@link commit} for a part of a round that others may have committed: it waits for nobody. */
-  commitPart(requests: number, write: (batch: ChangeBatch) => void): void {
-    const { batch, queue, control, shard, store } = this;
+  /** The same as {@link commit}, but it waits for nobody: for a part of a round that others may have committed, and on a thread that must not stand still. */
+  commitNow(requests: number, write: (batch: ChangeBatch) => void): void {
+    const { control, shard, store } = this;
+    const batch = this.#batch;
+    const queue = this.#queue;
     batch.reset(this.clock.nowMs());
-    queue.reset();
+    queue?.reset();
     this.#enter();
     try {
       store.transaction(() => {
         write(batch);
         this.faults.visit(FaultPoint.inTransaction);
         batch.finish();
-        queue.finish();
+        queue?.finish();
       });
     } catch (error) {
       this.#leave();
       this.#liftMark();
       store.renew();
-      queue.discard();
+      queue?.discard();
       throw new TransactionFailure(error);
     }
     control.raiseCommits(shard);
     this.#leave();
     this.faults.visit(FaultPoint.committed);
     control.addDone(shard, requests, batch.changeCount);
+    this.#ring.resume();
     batch.publish(this.#ring);
-    if (queue.isTouched) this.#publishQueue();
+    if (queue?.isTouched) this.#publishQueue(queue);
+    this.#planSweep(batch.earliestDueMs);
     this.#liftMark();
   }
 
@@ -108,23 +129,29 @@ export class ShardWriter {
     return true;
   }
 
-  /** One more message is as good as ready: whoever asks for it gets it. */
-  announceMessage(): void {
-    this.control.setQueueReady(this.shard, this.queue.readyCount + 1);
+  /** One more message than `readyCount` is as good as ready: whoever asks for it gets it. */
+  announceMessage(readyCount: number): void {
+    this.control.setQueueReady(this.shard, readyCount + 1);
     this.control.ringListeners();
   }
 
   /** Says how much is ready, then rings who could take it: whoever says later that it could, looks after that (invariant 5 of the control block). */
-  #publishQueue(): void {
-    const { readyCount } = this.queue;
+  #publishQueue({ readyCount }: QueueBatch): void {
     this.control.setQueueReady(this.shard, readyCount);
     if (readyCount > 0) this.control.ringListeners();
+  }
+
+  /** Something expires earlier than the sweeper knew. It runs in the shard's thread, which may be asleep while a caller writes. */
+  #planSweep(dueMs: number): void {
+    if (dueMs >= this.control.dueMs(this.shard)) return;
+    this.control.setDueMs(this.shard, dueMs);
+    if (this.#caller !== NO_CALLER) this.control.ringDoorbell(this.shard);
   }
 
   /** The watermark may move now, with or without changes of this shard: whoever waits for it hears. */
   #liftMark(): void {
     this.control.clearInFlight(this.shard);
-    this.control.ringWatchers();
+    this.control.ringWatchers(this.#caller);
   }
 
   #enter(): void {

@@ -4,32 +4,24 @@
  * Shard thread only.
  *
  * Invariants
- * 1. All commits of a transaction were sent before its counter value was taken, so numbering them within it agrees with real time:
- *    whatever was acknowledged before one of them was sent has a smaller counter value.
- * 2. Each request gets exactly one answer, after the commit. A request that fails costs itself only; when the transaction fails, all
+ * 1. Each request gets exactly one answer, after the commit. A request that fails costs itself only; when the transaction fails, all
  *    its requests are told so, and none has changed anything.
- * 3. Nobody hears of a commit before the round that it comes after has finished.
- * 4. Commit number i of a transaction has order 2i + 1 or more; the order below it belongs to the expired entries that it sweeps.
+ * 2. Nobody hears of a commit before the round that it comes after has finished.
  */
-import { type CommitFields, type MutationFields, readCommitFrame } from "../codec/commit-frame.js";
-import { partitionOf } from "../codec/key.js";
+import { type CommitFields, readCommitFrame } from "../codec/commit-frame.js";
 import { decodeQueueCommand, type QueueCommand } from "../codec/queue-command.js";
 import { type Reply, ReplyStatus, readRequestId } from "../codec/reply-frame.js";
 import { REQUEST_HEADER_BYTES, RequestKind, readRequestKind } from "../codec/request-frame.js";
-import { formatVersionstamp } from "../codec/versionstamp.js";
 import { BATCH_BYTES_MAX, BATCH_COMMITS_MAX, QUEUE_MOVES_MAX } from "../limits.js";
 import { ROUND_WORDS } from "../ring/control.js";
 import { FrameBatch } from "../ring/frame-ring.js";
 import { isLaterRound, type RoundRing } from "../ring/round-ring.js";
 import type { AttachedCaller, CallerLinks } from "./caller-links.js";
 import type { ChangeBatch } from "./change-batch.js";
-import { committedReply, planCommit, resolveKey } from "./commit-plan.js";
+import { CommitExecutor } from "./commit-executor.js";
 import { FaultPoint } from "./faults.js";
-import { idName } from "./queue-batch.js";
+import { idName, type QueueBatch } from "./queue-batch.js";
 import { type ShardWriter, TransactionFailure } from "./shard-writer.js";
-
-/** The largest order that fits a versionstamp, less what one commit uses. */
-const ORDER_MAX = 0xffff - 2;
 
 /** Between two looks whether a round can finish still, in milliseconds; that it has is told at once. */
 const ROUND_LOOK_MS = 20;
@@ -49,26 +41,31 @@ interface FrameSlice {
   readonly end: number;
 }
 
-const NO_MUTATIONS: readonly MutationFields[] = [];
 const UNKNOWN: Reply = { status: ReplyStatus.unknown };
 
 export class SingleCommits {
   readonly #links: CallerLinks;
   readonly #writer: ShardWriter;
   readonly #ring: RoundRing;
-  readonly #partitionDepth: number;
+  readonly #queue: QueueBatch;
+  readonly #executor: CommitExecutor;
   readonly #frames = new FrameBatch();
   /** Leases that were there when this thread began. */
   readonly #inherited: ReadonlySet<string>;
-  #counter = 0;
-  #order = 0;
 
-  constructor(links: CallerLinks, writer: ShardWriter, ring: RoundRing, partitionDepth: number) {
+  constructor(
+    links: CallerLinks,
+    writer: ShardWriter,
+    queue: QueueBatch,
+    ring: RoundRing,
+    partitionDepth: number,
+  ) {
     this.#inherited = new Set(writer.store.queue.leases().map(({ id }) => idName(id)));
     this.#links = links;
     this.#writer = writer;
     this.#ring = ring;
-    this.#partitionDepth = partitionDepth;
+    this.#queue = queue;
+    this.#executor = new CommitExecutor(writer, queue, partitionDepth);
   }
 
   /** Executes what waits, at most one transaction. Says whether there was anything. */
@@ -145,75 +142,22 @@ export class SingleCommits {
 
   #execute(requests: readonly Request[], batch: ChangeBatch): void {
     const nowMs = this.#writer.clock.nowMs();
-    this.#counter = this.#writer.control.takeCounter(this.#writer.shard);
-    this.#order = -1;
+    this.#executor.begin();
     // What is due goes with the transaction that there is anyway, before whoever asks for it.
-    if (this.#writer.queue.nextDueMs <= nowMs) this.#writer.queue.moveDue(nowMs, QUEUE_MOVES_MAX);
+    if (this.#queue.nextDueMs <= nowMs) this.#queue.moveDue(nowMs, QUEUE_MOVES_MAX);
     for (const request of requests) {
       const { body, caller } = request;
       if (body === null) continue;
       request.reply =
-        "kind" in body ? this.#command(body, caller, nowMs) : this.#executeOne(body, batch, nowMs);
+        "kind" in body ? this.#command(body, caller, nowMs) : this.#executor.execute(body, batch, nowMs);
     }
   }
 
   #command(command: QueueCommand, { link }: AttachedCaller, nowMs: number): Reply {
     const listeners = countBits(this.#writer.control.listening | (1 << link.caller));
     const { holder } = link;
-    return this.#writer.queue.run(command, { holder, listeners }, nowMs, this.#inherited);
+    return this.#queue.run(command, { holder, listeners }, nowMs, this.#inherited);
   }
-
-  #executeOne(commit: CommitFields, batch: ChangeBatch, nowMs: number): Reply {
-    const { shard, store } = this.#writer;
-    this.#nextOrder(commit);
-    const counter = this.#counter;
-    const order = this.#order;
-    const plan = planCommit(commit, {
-      read: (_, key) => store.readEntry(key),
-      nowMs,
-      versionstamp: () => formatVersionstamp(counter, order),
-      shardOf: () => shard,
-      holderOf: (_, id) => store.queue.lease(id)?.holder,
-      withPrevious: this.#writer.control.previousWanted,
-    });
-    if (plan.verdict === "refuse") return { status: ReplyStatus.refused, failedChecks: plan.failedChecks };
-    if (plan.verdict === "misuse") return { status: ReplyStatus.misuse, message: plan.message };
-    if (plan.expired.length > 0) batch.sweep(plan.expired, counter, order - 1);
-    batch.apply(plan.effects, counter, order, false);
-    if (commit.queue !== undefined) this.#writer.queue.apply(commit.queue, counter, order, nowMs);
-    return committedReply(plan, counter, order);
-  }
-
-  /**
-   * Chooses the order of the next commit. A key that ends in the commit's own versionstamp may be spread by it; then the order is the
-   * next one whose versionstamp belongs to this shard, which is as good as any other and makes the commit a single-shard one.
-   */
-  #nextOrder(commit: CommitFields): void {
-    const suffixed = hasSuffixed(commit)
-      ? commit.mutations.filter(({ keyKind }) => keyKind !== 0)
-      : NO_MUTATIONS;
-    do {
-      this.#order += 2;
-      if (this.#order > ORDER_MAX) {
-        this.#counter = this.#writer.control.takeFurtherCounter();
-        this.#order = 1;
-      }
-    } while (suffixed.length > 0 && !this.#suits(suffixed));
-  }
-
-  #suits(suffixed: readonly MutationFields[]): boolean {
-    const versionstamp = formatVersionstamp(this.#counter, this.#order);
-    return suffixed.every((mutation) => {
-      const key = resolveKey(mutation, versionstamp);
-      return partitionOf(key, this.#partitionDepth, this.#writer.control.shardCount) === this.#writer.shard;
-    });
-  }
-}
-
-/** Whether a key of the commit ends in its versionstamp. Hot path: once for every write. */
-function hasSuffixed({ mutations }: CommitFields): boolean {
-  for (let index = 0; index < mutations.length; index++) if (mutations[index]!.keyKind !== 0) return true;
-  return false;
 }
 
 function countBits(word: number): number {

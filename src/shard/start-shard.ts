@@ -3,6 +3,7 @@
  */
 import { debuglog } from "node:util";
 import { clockFrom } from "../clock.js";
+import { DEAD_LETTERS_BYTES_MAX, DEAD_LETTERS_MAX } from "../limits.js";
 import { Control, ShardState } from "../ring/control.js";
 import { RoundRing } from "../ring/round-ring.js";
 import { shardHolder } from "../ring/sequencing-lock.js";
@@ -10,6 +11,7 @@ import { ShardStore } from "../store/shard-store.js";
 import type { ShardBoot } from "./boot.js";
 import { CallerLinks } from "./caller-links.js";
 import { Faults } from "./faults.js";
+import { QueueBatch } from "./queue-batch.js";
 import { QueueKeeper } from "./queue-keeper.js";
 import { decodeRedo } from "./redo.js";
 import { RoundMember } from "./round-member.js";
@@ -31,6 +33,7 @@ export function startShard(boot: ShardBoot): void {
     control.setState(boot.shard, ShardState.stopped);
     return;
   }
+  control.lockWriter(boot.shard);
   control.setState(boot.shard, ShardState.starting);
   const store = ShardStore.open(boot.directories[boot.shard]!, boot.durability);
   const siblings = new Siblings(store, boot.shard, boot.directories, boot.durability);
@@ -54,24 +57,23 @@ function assemble(
   siblings: Siblings,
   links: CallerLinks,
 ): ShardLoop {
-  const writer = new ShardWriter(
-    boot.shard,
-    control,
-    store,
-    clockFrom(boot.clock),
-    boot.changes,
-    new Faults(boot.faults, boot.shard),
-    boot.log,
-  );
-  const ring = new RoundRing(control, boot.rounds, shardHolder(boot.shard));
-  const rounds = new RoundMember(writer, ring, links, siblings, boot.partitionDepth);
-  const singles = new SingleCommits(links, writer, ring, boot.partitionDepth);
+  const { shard, changes, log, partitionDepth } = boot;
+  const queue = new QueueBatch(store.queue, {
+    countMax: Math.ceil(DEAD_LETTERS_MAX / boot.shards),
+    bytesMax: DEAD_LETTERS_BYTES_MAX / boot.shards,
+  });
+  const clock = clockFrom(boot.clock);
+  const faults = new Faults(boot.faults, shard);
+  const writer = new ShardWriter({ shard, control, store, clock, changes, faults, log }, queue);
+  const ring = new RoundRing(control, boot.rounds, shardHolder(shard));
+  const rounds = new RoundMember(writer, queue, ring, links, siblings, partitionDepth);
+  const singles = new SingleCommits(links, writer, queue, ring, partitionDepth);
   if (boot.redo !== null) {
-    debug("shard %d was behind the last round, and does its part now", boot.shard);
+    debug("shard %d was behind the last round, and does its part now", shard);
     rounds.redo(decodeRedo(boot.redo));
   }
   links.abandonTaken();
   const sweeper = new Sweeper(writer);
-  const queue = new QueueKeeper(writer, links);
-  return new ShardLoop({ writer, links, rounds, singles, sweeper, queue });
+  const keeper = new QueueKeeper(writer, queue, links);
+  return new ShardLoop({ writer, links, rounds, singles, sweeper, queue: keeper });
 }

@@ -1,6 +1,7 @@
 /**
  * Owns the removal of expired entries: when the next one is due, and the transaction that removes it, which watchers hear.
- * Shard thread only. An expired entry is invisible to readers whether it is swept or not.
+ * Shard thread only. An expired entry is invisible to readers whether it is swept or not. The due time stands in the control block: whoever
+ * writes an entry that expires earlier sets it earlier (shard-writer.ts).
  */
 import { entryEncoding, entryValue } from "../codec/entry.js";
 import { SWEEP_ENTRIES_MAX } from "../limits.js";
@@ -13,11 +14,10 @@ const RETRY_MS = 1000;
 
 export class Sweeper {
   readonly #writer: ShardWriter;
-  #dueMs: number;
 
   constructor(writer: ShardWriter) {
     this.#writer = writer;
-    this.#dueMs = writer.store.firstDueMs();
+    this.#plan(writer.store.firstDueMs());
   }
 
   /** Milliseconds until there is something to sweep. */
@@ -25,9 +25,12 @@ export class Sweeper {
     return Math.max(0, this.#dueMs - nowMs);
   }
 
-  /** Looks at what was written since the last time. */
-  notice(): void {
-    this.#dueMs = Math.min(this.#dueMs, this.#writer.batch.takeEarliestDueMs());
+  get #dueMs(): number {
+    return this.#writer.control.dueMs(this.#writer.shard);
+  }
+
+  #plan(dueMs: number): void {
+    this.#writer.control.setDueMs(this.#writer.shard, dueMs);
   }
 
   /** Removes what is due, at most one transaction's worth. Says whether there was anything. */
@@ -39,7 +42,7 @@ export class Sweeper {
         this.#sweep(batch, nowMs);
         nextDueMs = this.#writer.store.firstDueMs();
       });
-      this.#dueMs = nextDueMs;
+      this.#plan(nextDueMs);
     } catch (error) {
       if (!(error instanceof TransactionFailure)) throw error;
       process.emitWarning(
@@ -47,7 +50,7 @@ export class Sweeper {
         "BelfryWarning",
       );
       // Nothing was removed, and nothing is lost by that: the entries stay invisible.
-      this.#dueMs = nowMs + RETRY_MS;
+      this.#plan(nowMs + RETRY_MS);
     }
     return true;
   }

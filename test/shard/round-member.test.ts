@@ -13,6 +13,7 @@ import { callerHolder, shardHolder } from "../../src/ring/sequencing-lock.js";
 import { createCallerRings, encodeCommit, ShardClient } from "../../src/router/shard-client.js";
 import { CallerLinks } from "../../src/shard/caller-links.js";
 import { Faults } from "../../src/shard/faults.js";
+import { QueueBatch } from "../../src/shard/queue-batch.js";
 import { RoundMember } from "../../src/shard/round-member.js";
 import { ShardWriter } from "../../src/shard/shard-writer.js";
 import { Siblings } from "../../src/shard/siblings.js";
@@ -38,12 +39,17 @@ test("the answers of a round are given before the next is decided, however early
   const links = new CallerLinks(0, control, [{ caller: 0, holder: 1, ...rings!, port: port2 }]);
   const bounds = { bytesMax: 1e6, ageMsMax: Number.POSITIVE_INFINITY };
   const faults = new Faults(null, 0);
-  const writer = new ShardWriter(0, control, store, systemClock, createChangeRing(4096), faults, bounds);
+  const queue = new QueueBatch(store.queue, { countMax: 1, bytesMax: 1 });
+  const changes = createChangeRing(4096);
+  const writer = new ShardWriter(
+    { shard: 0, control, store, clock: systemClock, changes, faults, log: bounds },
+    queue,
+  );
   const memory = createRoundMemory();
   const ring = new RoundRing(control, memory, shardHolder(0));
   const other = new RoundRing(control, memory, shardHolder(1));
   const caller = new RoundRing(control, memory, callerHolder(0));
-  const member = new RoundMember(writer, ring, links, siblings, 2);
+  const member = new RoundMember(writer, queue, ring, links, siblings, 2);
   const append = (requestId: number) =>
     caller.append([
       {

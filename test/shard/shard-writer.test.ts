@@ -24,12 +24,16 @@ test("a commit stops at a closed gate, and a part of a round that others may hav
   const control = Control.create(1, 0, 0);
   const bounds = { bytesMax: 1e6, ageMsMax: Number.POSITIVE_INFINITY };
   const changes = createChangeRing(4096);
-  const writer = new ShardWriter(0, control, store, systemClock, changes, new Faults(null, 0), bounds);
+  const faults = new Faults(null, 0);
+  const writer = new ShardWriter(
+    { shard: 0, control, store, clock: systemClock, changes, faults, log: bounds },
+    null,
+  );
   const stops = vi.spyOn(control, "passCutGate");
   control.closeCutGate(0);
   writer.commit(1, () => {});
   expect(stops).toHaveBeenCalledTimes(1);
-  writer.commitPart(1, () => {});
+  writer.commitNow(1, () => {});
   expect(stops).toHaveBeenCalledTimes(1);
   expect(control.commits(0)).toBe(2);
 });
