@@ -24,8 +24,9 @@ export {
   type KvEncodedRange,
 } from "./kv/encoded-kv.js";
 export { type DenoImport, importDenoKv } from "./kv/import-deno-kv.js";
-export { Kv, type KvGetOptions, type KvStats, type KvWatchOptions } from "./kv/kv.js";
+export { Kv, type KvStats } from "./kv/kv.js";
 export type { KvLimits } from "./kv/kv-limits.js";
+export type { KvGetOptions, KvWatchOptions } from "./kv/kv-reads.js";
 export { KvSnapshot } from "./kv/kv-snapshot.js";
 export { type KvConsistencyLevel, KvListIterator, type KvListOptions } from "./kv/list-iterator.js";
 export { type KvOpenOptions, openKv } from "./kv/open-kv.js";

@@ -258,6 +258,9 @@ export const SERVER_RATES_MAX = 10_000;
 /** Time for a connection to say its first byte, and for a request's head to arrive, in milliseconds. */
 export const SERVER_HEAD_MS_MAX = 10_000;
 
+/** Time that a connection may be without a request or a heartbeat, in milliseconds: who is gone without a word should hold no place for ever. */
+export const SERVER_IDLE_MS_MAX = 65_000;
+
 /** Time for a request's body to arrive, in milliseconds. */
 export const SERVER_BODY_MS_MAX = 60_000;
 

@@ -15,8 +15,12 @@ export interface StoreOptions {
   readonly token?: string;
 }
 
+/** @throws CommandError for an address that is none of a server: taken for a path it would become a directory. */
 export function isAddress(store: string): boolean {
-  return /^https?:\/\//.test(store);
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(store)?.[1]?.toLowerCase();
+  if (scheme === undefined) return false;
+  if (scheme === "http" || scheme === "https") return true;
+  throw new CommandError(`${store} is no address of a server: it begins with http:// or https://`);
 }
 
 /** Opens `store`, gives it to `use`, and closes it however that ends. A path must hold a store, unless it `mayCreate` one. */

@@ -19,29 +19,46 @@ const SILENCE_MS_MAX = 45_000;
 export async function* readEvents(body: ReadableStream<Uint8Array>): AsyncGenerator<ServerEvent, void> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
-  let text = "";
-  let searched = 0;
+  const blocks = new Blocks();
   try {
     for (;;) {
       const { done, value } = await readOrSilence(reader);
       if (done || value === undefined) return;
-      text += decoder.decode(value, { stream: true });
-      for (let end = text.indexOf("\n\n", searched); end >= 0; end = text.indexOf("\n\n")) {
-        const event = parseEvent(text.slice(0, end));
-        text = text.slice(end + 2);
+      for (const block of blocks.add(decoder.decode(value, { stream: true }))) {
+        const event = parseEvent(block);
         if (event !== undefined) yield event;
-      }
-      searched = Math.max(0, text.length - 1);
-      if (text.length > EVENT_CHARACTERS_MAX) {
-        throw new KvError(
-          "KV_SERVER",
-          `the server sent an event of more than ${EVENT_CHARACTERS_MAX} characters`,
-        );
       }
     }
   } finally {
     // The connection may be broken already, which is no news.
     await reader.cancel().catch(() => {});
+  }
+}
+
+/** Cuts a text that comes in pieces at its empty lines. A piece is looked at once, however long the block is that it belongs to. */
+class Blocks {
+  #pieces: string[] = [];
+  #length = 0;
+
+  /** The blocks that a further piece completes. @throws KvError KV_SERVER for one without end. */
+  add(piece: string): string[] {
+    // The empty line may begin with the last character that was there before.
+    const last = this.#pieces.at(-1)?.at(-1) === "\n" && piece.startsWith("\n");
+    const parts = last ? ["", ...piece.slice(1).split("\n\n")] : piece.split("\n\n");
+    const blocks = parts.slice(0, -1).map((part) => {
+      const block = this.#pieces.join("") + part;
+      this.#pieces = [];
+      this.#length = 0;
+      return block;
+    });
+    const rest = parts.at(-1)!;
+    if (rest !== "") this.#pieces.push(rest);
+    this.#length += rest.length;
+    if (this.#length <= EVENT_CHARACTERS_MAX) return blocks;
+    throw new KvError(
+      "KV_SERVER",
+      `the server sent an event of more than ${EVENT_CHARACTERS_MAX} characters`,
+    );
   }
 }
 

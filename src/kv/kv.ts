@@ -1,11 +1,10 @@
 /**
- * Owns the public face of an open store. It validates, encodes and decodes; the engine under it does the rest. Several Kv may share
- * one engine; closing one of them does not close the others.
+ * Owns the public face of an open store, and its life. Reading is `kv-reads.ts`, committing `committer.ts`, each of which validates, encodes and
+ * decodes; the engine under them does the rest. Several Kv may share one engine; closing one of them does not close the others.
  */
 import type { ReadableStream } from "node:stream/web";
-import type { CommitFields } from "../codec/commit-frame.js";
-import { checkPointKey, checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
-import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
+import type { KvKey } from "../codec/key.js";
+import type { KvListSelector } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvClosedError, KvError, KvTypeError } from "../errors.js";
 import { DeadLetters } from "../queue/dead-letters.js";
@@ -25,51 +24,28 @@ import type {
   KvChangeEvent,
   PlainChangesOptions,
 } from "../watch/kv-change.js";
-import { watchKeys } from "../watch/level-watch.js";
 import { AtomicOperation } from "./atomic-operation.js";
 import type { KvBackup, KvBackupOptions } from "./backup.js";
 import {
-  buildCommit,
   type CommitContext,
   type CommitDrafts,
-  checkDraftKeys,
-  type DraftMessage,
   type DraftMutation,
   draftDelete,
   draftImport,
   draftSet,
   type ImportedEntry,
   type KvSetOptions,
-  settleDrafts,
 } from "./commit-builder.js";
-import { commitResult, type KvCommitError, type KvCommitResult } from "./commit-result.js";
+import type { KvCommitResult } from "./commit-result.js";
 import { commitVersionstamp, type KvCommitVersionstamp, type KvSetKey } from "./commit-versionstamp.js";
+import { Committer } from "./committer.js";
 import type { Compaction } from "./compaction.js";
 import { EncodedKv } from "./encoded-kv.js";
-import { buildMessage, draftEnqueue } from "./enqueue-builder.js";
-import { entryMaybe, listedEntry } from "./entries.js";
+import { draftEnqueue } from "./enqueue-builder.js";
 import type { KvLimits } from "./kv-limits.js";
+import { type KvGetOptions, KvReads, type KvWatchOptions } from "./kv-reads.js";
 import { KvSnapshot } from "./kv-snapshot.js";
-import {
-  checkConsistency,
-  checkListOptions,
-  copySelector,
-  type KvConsistencyLevel,
-  KvListIterator,
-  type KvListOptions,
-  type ListedEntry,
-} from "./list-iterator.js";
-
-export interface KvGetOptions {
-  readonly consistency?: KvConsistencyLevel;
-}
-
-export interface KvWatchOptions {
-  /** Aborting it ends the stream with its reason as the error. */
-  readonly signal?: AbortSignal;
-  /** An item for every commit that touches a key, also when no versionstamp has moved. Default: false. */
-  readonly raw?: boolean;
-}
+import type { KvListIterator, KvListOptions } from "./list-iterator.js";
 
 /** What {@link Kv.stats} tells. */
 export interface KvStats {
@@ -114,6 +90,8 @@ export class Kv {
   readonly #scope: DispatcherScope;
   readonly #snapshots = new Set<KvSnapshot>();
   readonly #queue: QueueScope;
+  readonly #reads: KvReads;
+  readonly #committer: Committer;
   #closing: Promise<void> | null = null;
   /** Whether `close` was called, or the Kv disposed of, by its user. */
   #isGivenUp = false;
@@ -133,6 +111,10 @@ export class Kv {
       limits: options.limits,
       ifChanged: options.ifChanged,
     };
+    const checkOpen = (): void => this.#checkOpen();
+    const { reader, router } = caller;
+    this.#reads = new KvReads({ reader, scope: this.#scope, limits: options.limits, checkOpen });
+    this.#committer = new Committer({ router, context: this.#context, owner: this, checkOpen });
   }
 
   /**
@@ -141,11 +123,7 @@ export class Kv {
    * @throws KvTypeError KV_INVALID_KEY, KV_LIMIT_EXCEEDED; KvClosedError.
    */
   async get<T = unknown>(key: KvKey, options?: KvGetOptions): Promise<KvEntryMaybe<T>> {
-    const encoded = encodeKey(key);
-    checkConsistency(options?.consistency);
-    this.#checkOpen();
-    checkPointKey(encoded);
-    return this.#caller.reader.get(encoded, (bytes) => entryMaybe<T>(key, bytes));
+    return this.#reads.get<T>(key, options);
   }
 
   /**
@@ -153,10 +131,7 @@ export class Kv {
    * shards is just being made that has this key's shard in it.
    */
   getSync<T = unknown>(key: KvKey): KvEntryMaybe<T> {
-    const encoded = encodeKey(key);
-    this.#checkOpen();
-    checkPointKey(encoded);
-    return this.#caller.reader.getSync(encoded, (bytes) => entryMaybe<T>(key, bytes));
+    return this.#reads.getSync<T>(key);
   }
 
   /** The entries under some keys, in their order, at one moment of the store. */
@@ -164,16 +139,7 @@ export class Kv {
     keys: readonly [...{ [K in keyof T]: KvKey }],
     options?: KvGetOptions,
   ): Promise<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
-    const wanted = [...checkKeys(keys)];
-    const encoded = wanted.map(encodeKey);
-    checkConsistency(options?.consistency);
-    this.#checkOpen();
-    const { getManyKeysMax } = this.#options.limits;
-    if (wanted.length > getManyKeysMax) {
-      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many ranges (max ${getManyKeysMax})`);
-    }
-    encoded.forEach(checkPointKey);
-    const entries = await this.#readMany<unknown>(wanted, encoded);
+    const entries = await this.#reads.getMany(keys as readonly KvKey[], options);
     return entries as unknown as { [K in keyof T]: KvEntryMaybe<T[K]> };
   }
 
@@ -186,7 +152,7 @@ export class Kv {
   set(key: KvSetKey, value: unknown, options?: KvSetOptions): Promise<KvCommitResult> {
     // Not an async function: that would make two promises more, of a write that takes microseconds.
     try {
-      return this.#commit(lone(draftSet(key, value, options))) as Promise<KvCommitResult>;
+      return this.#committer.commit(lone(draftSet(key, value, options))) as Promise<KvCommitResult>;
     } catch (error) {
       return Promise.reject(error);
     }
@@ -194,7 +160,7 @@ export class Kv {
 
   /** Deletes a key. One that is not there is no error. */
   async delete(key: KvKey): Promise<void> {
-    await this.#commit(lone(draftDelete(key)));
+    await this.#committer.commit(lone(draftDelete(key)));
   }
 
   /**
@@ -205,22 +171,13 @@ export class Kv {
    * KV_INVALID_SELECTOR for keys that do not fit together, KV_INVALID_CURSOR, KV_LIMIT_EXCEEDED; KvClosedError.
    */
   list<T = unknown>(selector: KvListSelector, options: KvListOptions = {}): KvListIterator<T> {
-    checkSelectorShape(selector);
-    checkListOptions(options);
-    const copy = copySelector(selector);
-    return new KvListIterator<T>(
-      {
-        range: () => selectorRange(copy),
-        read: (range, limit, reverse) => this.#readRange<T>(range, limit, reverse),
-      },
-      { ...options },
-    );
+    return this.#reads.list<T>(selector, options);
   }
 
   /** Begins an atomic commit. */
   atomic(): AtomicOperation {
     return new AtomicOperation((checks, mutations, messages) =>
-      this.#commit({ checks, mutations, messages }),
+      this.#committer.commit({ checks, mutations, messages }),
     );
   }
 
@@ -234,7 +191,7 @@ export class Kv {
    */
   async enqueue(value: unknown, options?: KvEnqueueOptions): Promise<KvCommitResult> {
     const messages = [draftEnqueue(value, options)];
-    return (await this.#commit({ checks: [], mutations: [], messages })) as KvCommitResult;
+    return (await this.#committer.commit({ checks: [], mutations: [], messages })) as KvCommitResult;
   }
 
   /**
@@ -289,22 +246,7 @@ export class Kv {
     keys: readonly [...{ [K in keyof T]: KvKey }],
     options: KvWatchOptions = {},
   ): ReadableStream<{ [K in keyof T]: KvEntryMaybe<T[K]> }> {
-    const wanted = [...checkKeys(keys)];
-    const encoded = wanted.map(encodeKey);
-    this.#checkOpen();
-    const { watchedKeysMax } = this.#options.limits;
-    if (wanted.length > watchedKeysMax) {
-      throw new KvTypeError("KV_LIMIT_EXCEEDED", `Too many keys (max ${watchedKeysMax})`);
-    }
-    encoded.forEach(checkReadKey);
-    const stream = watchKeys<KvEntryMaybe<unknown>>({
-      dispatcher: this.#scope,
-      keys: encoded,
-      read: () => this.#readMany<unknown>(wanted, encoded),
-      versionstampOf: (entry) => entry.versionstamp,
-      signal: options.signal,
-      raw: options.raw,
-    });
+    const stream = this.#reads.watch(keys as readonly KvKey[], options);
     return stream as unknown as ReadableStream<{ [K in keyof T]: KvEntryMaybe<T[K]> }>;
   }
 
@@ -363,7 +305,7 @@ export class Kv {
       reader: this.#caller.reader,
       dispatcher: this.#scope,
       context: this.#context,
-      commit: (drafts) => this.#commit(drafts),
+      commit: (drafts) => this.#committer.commit(drafts),
       checkOpen: () => this.#checkOpen(),
     });
   }
@@ -475,7 +417,7 @@ export class Kv {
   /** Writes entries from elsewhere in one commit, and returns their count. @internal */
   async importEntries(entries: readonly ImportedEntry[]): Promise<number> {
     const mutations = entries.map((entry) => draftImport(entry, this.#context.clock));
-    await this.#commit({ checks: [], mutations, messages: [] });
+    await this.#committer.commit({ checks: [], mutations, messages: [] });
     return entries.length;
   }
 
@@ -497,37 +439,6 @@ export class Kv {
     return this.#options.release();
   }
 
-  /** Throws what is wrong with the commit, unless a value has to be waited for; what becomes of it is the promise's. */
-  #commit(drafts: CommitDrafts): Promise<KvCommitResult | KvCommitError> {
-    const settled = settleDrafts(drafts);
-    return settled instanceof Promise
-      ? settled.then((ready) => this.#commitReady(ready))
-      : this.#commitReady(settled);
-  }
-
-  #commitReady(drafts: CommitDrafts): Promise<KvCommitResult | KvCommitError> {
-    checkDraftKeys(drafts);
-    this.#checkOpen();
-    const fields = this.#withMessages(buildCommit(drafts, this.#context), drafts.messages);
-    return this.#caller.router.commit(fields, this, commitResult);
-  }
-
-  /** The commit with messages, in the shard that is to keep them. */
-  #withMessages(fields: CommitFields, messages: readonly DraftMessage[]): CommitFields {
-    if (messages.length === 0) return fields;
-    const enqueues = messages.map((message) => buildMessage(message, this.#context));
-    return { ...fields, queue: { shard: this.#caller.router.queueShardOf(fields), enqueues, burials: [] } };
-  }
-
-  #readMany<T>(keys: readonly KvKey[], encoded: readonly EncodedKey[]): Promise<KvEntryMaybe<T>[]> {
-    return this.#caller.reader.getMany(encoded, (bytes, index) => entryMaybe<T>(keys[index]!, bytes));
-  }
-
-  #readRange<T>(range: KeyRange, limit: number, reverse: boolean): Promise<ListedEntry<T>[]> {
-    this.#checkOpen();
-    return this.#caller.reader.list({ range, limit, reverse }, (key, bytes) => listedEntry<T>(key, bytes));
-  }
-
   #checkOpen(): void {
     if (this.#closing !== null) throw new KvClosedError();
   }
@@ -536,9 +447,4 @@ export class Kv {
 /** A commit of one mutation. */
 function lone(mutation: DraftMutation): CommitDrafts {
   return { checks: [], mutations: [mutation], messages: [] };
-}
-
-function checkKeys(keys: unknown): readonly KvKey[] {
-  if (Array.isArray(keys)) return keys;
-  throw new KvTypeError("KV_INVALID_KEY", `keys must be an array of keys: received ${typeof keys}`);
 }

@@ -5,18 +5,18 @@
  * Invariants:
  * 1. A body is held in memory up to its bound, and waited for up to its time.
  * 2. One answer a request. A handler that ends without one is a defect of the server, and `wasAnswered` shows it.
- * 3. A body that nobody reads is read and thrown away once its request is answered. Over HTTP/2 it would else fill what the connection may hold
- *    in memory, and every later request on it would be refused.
+ * 3. A body that nobody wants is read and thrown away. Over HTTP/2 it would else fill what the connection may hold in memory, and every later
+ *    request on it would be refused. Some time after the answer is complete the client is told to stop: nothing is left half open.
  * 4. `signal` aborts once: when the client has gone, or the answer is complete.
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { constants, type Http2ServerRequest, type Http2ServerResponse } from "node:http2";
 import { badRequest, HttpError } from "./http-error.js";
 
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
 export type HttpResponse = ServerResponse | Http2ServerResponse;
 
-/** Time that the rest of a body nobody wants is read and thrown away, so that the client gets to read the answer. */
+/** Time after an answer in which the rest of a body nobody wants is still read, so that the client gets to read the answer. */
 const LINGER_MS = 2_000;
 
 export class Exchange {
@@ -24,6 +24,8 @@ export class Exchange {
   readonly path: string;
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
+  /** Resolves when the client has its whole answer, or has gone. */
+  readonly closed: Promise<void>;
   readonly #request: HttpRequest;
   readonly #response: HttpResponse;
   readonly #gone = new AbortController();
@@ -39,7 +41,12 @@ export class Exchange {
     const end = target.indexOf("?");
     this.path = end < 0 ? target : target.slice(0, end);
     this.query = new URLSearchParams(end < 0 ? "" : target.slice(end + 1));
-    response.on("close", () => this.#gone.abort());
+    this.closed = new Promise((resolve) => {
+      response.on("close", () => {
+        this.#gone.abort();
+        resolve();
+      });
+    });
     // A reset while nobody reads or writes: the "close" that follows says all there is.
     request.on("error", () => {});
     response.on("error", () => {});
@@ -119,6 +126,7 @@ export class Exchange {
     this.#response.writeHead(status, { ...this.#extraHeaders, ...headers, ...length });
     // The compatibility layers of both protocols have the same method with types of their own.
     (this.#response as ServerResponse).end(this.method === "HEAD" ? undefined : bytes);
+    this.#endBody();
   }
 
   /** Begins an answer that goes on. */
@@ -126,31 +134,38 @@ export class Exchange {
     this.#leaveBody();
     this.#response.writeHead(status, { ...this.#extraHeaders, ...headers });
     this.#request.socket?.setKeepAlive?.(true, 30_000);
-    return new ResponseStream(this.#response as ServerResponse, this.signal);
+    return new ResponseStream(this.#response as ServerResponse, this.signal, () => this.#endBody());
   }
 
   #refuseBody(found: string, bytesMax: number): HttpError {
-    this.#linger();
+    this.#request.resume();
     return new HttpError(413, "BODY_TOO_LARGE", `the body is ${found}, limit ${bytesMax} bytes`);
   }
 
   #refuseSlow(waitMsMax: number): HttpError {
-    this.#linger();
+    this.#request.resume();
     return new HttpError(408, "TIMEOUT", `the body did not arrive within ${waitMsMax} ms`);
   }
 
   #leaveBody(): void {
     if (this.#isBodyTaken) return;
     this.#isBodyTaken = true;
-    this.#linger();
+    this.#request.resume();
   }
 
-  #linger(): void {
+  /** Sees to it that the client stops sending, once it has had the time to read the answer. */
+  #endBody(): void {
     const request = this.#request;
-    const end = setTimeout(() => request.destroy(), LINGER_MS).unref();
-    request.once("end", () => clearTimeout(end));
-    request.once("close", () => clearTimeout(end));
-    request.resume();
+    // Of HTTP/2 the response of the compatibility layer says that it is finished when all of the stream is.
+    const writing = "stream" in request ? request.stream : this.#response;
+    const wait = (): void => {
+      if (request.readableEnded || request.destroyed) return;
+      const end = setTimeout(() => cutOff(request), LINGER_MS).unref();
+      request.once("end", () => clearTimeout(end));
+      request.once("close", () => clearTimeout(end));
+    };
+    if (writing.writableFinished) wait();
+    else writing.once("finish", wait);
   }
 }
 
@@ -161,10 +176,12 @@ export class Exchange {
 export class ResponseStream {
   readonly #response: ServerResponse;
   readonly #signal: AbortSignal;
+  readonly #onEnd: () => void;
 
-  constructor(response: ServerResponse, signal: AbortSignal) {
+  constructor(response: ServerResponse, signal: AbortSignal, onEnd: () => void) {
     this.#response = response;
     this.#signal = signal;
+    this.#onEnd = onEnd;
   }
 
   /** Sends the head at once, before the first piece. */
@@ -187,8 +204,16 @@ export class ResponseStream {
   }
 
   end(): void {
-    if (!this.#signal.aborted) this.#response.end();
+    if (this.#signal.aborted) return;
+    this.#response.end();
+    this.#onEnd();
   }
+}
+
+/** Ends what a client sends to no purpose. To destroy a request of HTTP/2 would leave its stream as it is, half open and read by nobody. */
+function cutOff(request: HttpRequest): void {
+  if ("stream" in request) request.stream.close(constants.NGHTTP2_NO_ERROR);
+  else request.destroy();
 }
 
 function joined(chunks: readonly Uint8Array[], length: number): Uint8Array {

@@ -109,9 +109,8 @@ export class Handler {
   #noRoute({ path }: Exchange): HttpError {
     const methods = ["GET", "POST"].filter((method) => this.#routes.has(`${method} ${path}`));
     if (methods.length === 0) return new HttpError(404, "NOT_FOUND", "Resource not found.");
-    return new HttpError(405, "METHOD_NOT_ALLOWED", `only ${methods.join(", ")}`, {
-      allow: methods.join(", "),
-    });
+    const allowed = methods.flatMap((method) => (method === "GET" ? ["GET", "HEAD"] : [method])).join(", ");
+    return new HttpError(405, "METHOD_NOT_ALLOWED", `only ${allowed}`, { allow: allowed });
   }
 
   #ready(exchange: Exchange): void {
@@ -139,12 +138,11 @@ export class Handler {
             bufferedBytes: port().bufferedBytes,
             changeStreams: streams.count("changes"),
             watchStreams: streams.count("watch"),
-            historyBytes: kv.history().bytes,
           };
           exchange.send(
             200,
             { "content-type": OPENMETRICS_TYPE },
-            metrics.text(kv.stats(), kv.queueStats(), gauges),
+            metrics.text(kv.stats(), kv.queueStats(), kv.history(), gauges),
           );
         },
       ],

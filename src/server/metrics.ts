@@ -1,7 +1,7 @@
 /**
  * Owns the metrics: what is counted here, and their text with what the store tells (OpenMetrics 1.0).
  */
-import type { KvStats, QueueStats } from "../index.js";
+import type { History, KvStats, QueueStats } from "../index.js";
 
 export const OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -20,7 +20,6 @@ export interface Gauges {
   readonly bufferedBytes: number;
   readonly changeStreams: number;
   readonly watchStreams: number;
-  readonly historyBytes: number;
 }
 
 export class Metrics {
@@ -45,7 +44,7 @@ export class Metrics {
   }
 
   /** Everything as text. */
-  text(stats: KvStats, queue: QueueStats, gauges: Gauges): string {
+  text(stats: KvStats, queue: QueueStats, history: History, gauges: Gauges): string {
     return [
       ...this.#requestLines(),
       ...family("belfry_stream_changes", "counter", "Changes sent on streams.", [
@@ -59,7 +58,7 @@ export class Metrics {
         ['{kind="changes"}', gauges.changeStreams],
         ['{kind="watch"}', gauges.watchStreams],
       ]),
-      ...family("belfry_history_bytes", "gauge", "Bytes of the change log.", [["", gauges.historyBytes]]),
+      ...historyLines(history),
       ...family("belfry_pending_commits", "gauge", "Commits that are not answered yet.", [
         ["", stats.pendingCommits],
       ]),
@@ -95,6 +94,21 @@ function histogram(route: string, { counts, sum, count }: Latencies): [string, n
     [`_bucket{route="${route}",le="+Inf"}`, count],
     [`_sum{route="${route}"}`, sum],
     [`_count{route="${route}"}`, count],
+  ];
+}
+
+/** A versionstamp's first eight bytes count the batches of the whole store; a number holds as many as there will ever be. */
+function batchOf(versionstamp: string): number {
+  return Number.parseInt(versionstamp.slice(0, 16), 16);
+}
+
+function historyLines({ bytes, oldest, newest }: History): string[] {
+  return [
+    ...family("belfry_history_bytes", "gauge", "Bytes of the change log.", [["", bytes]]),
+    ...family("belfry_history_oldest", "gauge", "Batch behind which the change log begins.", [
+      ["", batchOf(oldest)],
+    ]),
+    ...family("belfry_history_newest", "gauge", "The newest batch.", [["", batchOf(newest)]]),
   ];
 }
 
@@ -163,6 +177,18 @@ function shardLines({ shards }: KvStats): string[] {
       "gauge",
       "Bytes of its change log.",
       each("", (shard) => shard.logBytes),
+    ),
+    ...family(
+      "belfry_shard_ring_bytes",
+      "counter",
+      "Bytes that its change ring has carried.",
+      each("_total", (shard) => shard.ringPosition),
+    ),
+    ...family(
+      "belfry_shard_oldest_reader_lag",
+      "gauge",
+      "Commits since the oldest snapshot that is held.",
+      each("", (shard) => shard.oldestReaderLag),
     ),
     ...family(
       "belfry_shard_busy_seconds",

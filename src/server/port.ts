@@ -7,12 +7,13 @@
  * Invariants:
  * 1. Every open socket is in `#sockets`, from its first moment to its last.
  * 2. No more than `connectionsMax` of them; one more is told so and closed.
+ * 3. A connection on which nothing is asked for a while is closed, whatever it speaks.
  */
 import * as http from "node:http";
 import * as http2 from "node:http2";
 import * as net from "node:net";
 import { KvError } from "../errors.js";
-import { SERVER_HEAD_MS_MAX, SERVER_STREAMS_MAX } from "../limits.js";
+import { SERVER_HEAD_MS_MAX, SERVER_IDLE_MS_MAX, SERVER_STREAMS_MAX } from "../limits.js";
 import type { HttpRequest, HttpResponse } from "./exchange.js";
 
 export interface PortOptions {
@@ -21,6 +22,7 @@ export interface PortOptions {
   readonly tls: { readonly key: string | Buffer; readonly cert: string | Buffer } | null;
   readonly connectionsMax: number;
   readonly headMsMax?: number;
+  readonly idleMsMax?: number;
   readonly onRequest: (request: HttpRequest, response: HttpResponse) => void;
 }
 
@@ -31,6 +33,7 @@ const FULL =
 export class Port {
   readonly #options: PortOptions;
   readonly #headMsMax: number;
+  readonly #idleMsMax: number;
   readonly #sockets = new Set<net.Socket>();
   readonly #sessions = new Set<http2.ServerHttp2Session>();
   readonly #http1: http.Server;
@@ -40,7 +43,8 @@ export class Port {
   constructor(options: PortOptions) {
     this.#options = options;
     this.#headMsMax = options.headMsMax ?? SERVER_HEAD_MS_MAX;
-    const timeouts = { headersTimeout: this.#headMsMax, keepAliveTimeout: 65_000 };
+    this.#idleMsMax = options.idleMsMax ?? SERVER_IDLE_MS_MAX;
+    const timeouts = { headersTimeout: this.#headMsMax, keepAliveTimeout: this.#idleMsMax };
     const interval = Math.min(1000, this.#headMsMax);
     // A body has a time of its own (Exchange), which answers; Node's would only cut.
     const patience = { requestTimeout: 0, connectionsCheckingInterval: interval };
@@ -52,7 +56,15 @@ export class Port {
       this.#http2 = http2.createServer({ settings }, options.onRequest);
       this.#listener = net.createServer({ noDelay: true }, (socket) => this.#sniff(socket));
     } else {
-      const secure = { ...options.tls, allowHTTP1: true, settings, ...timeouts, ...patience };
+      const handshakeTimeout = this.#headMsMax;
+      const secure = {
+        ...options.tls,
+        allowHTTP1: true,
+        handshakeTimeout,
+        settings,
+        ...timeouts,
+        ...patience,
+      };
       const server = http2.createSecureServer(secure, options.onRequest);
       this.#http2 = server;
       this.#listener = server as unknown as net.Server;
@@ -90,17 +102,20 @@ export class Port {
     });
   }
 
-  /** Takes no more connections, and lets go of those that are idle. */
+  /**
+   * Takes no more connections, and lets sessions of HTTP/2 end when their streams have. Node's own closing of an HTTP server also destroys
+   * connections whose answer is not sent yet, since it takes an answer that is made for one that is done: so that comes last.
+   */
   stop(): void {
-    this.#listener.close();
-    this.#http1.close();
-    this.#http1.closeIdleConnections();
+    net.Server.prototype.close.call(this.#listener);
     for (const session of this.#sessions) session.close();
   }
 
   /** Ends what is left. */
   destroy(): void {
     for (const socket of this.#sockets) socket.destroy();
+    this.#http1.close();
+    this.#http2.close();
   }
 
   #admit(socket: net.Socket): boolean {
@@ -121,6 +136,8 @@ export class Port {
     this.#sessions.add(session);
     session.on("close", () => this.#sessions.delete(session));
     session.on("error", () => {});
+    // Nothing has moved, so no stream has had a heartbeat either: there is none, or its client takes nothing.
+    session.setTimeout(this.#idleMsMax, () => session.close());
   }
 
   #sniff(socket: net.Socket): void {

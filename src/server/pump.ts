@@ -5,7 +5,6 @@
  * feed does what it does when its consumer is slow.
  */
 import type { ReadableStream } from "node:stream/web";
-import { setTimeout as sleep } from "node:timers/promises";
 
 export interface Pump<T> {
   readonly items: AsyncIterator<T, unknown>;
@@ -24,16 +23,9 @@ export async function pump<T>({
   idleMs,
   signal,
 }: Pump<T>): Promise<"done" | "aborted"> {
-  const aborted = new Promise<"aborted">((resolve) => {
-    if (signal.aborted) resolve("aborted");
-    else signal.addEventListener("abort", () => resolve("aborted"), { once: true });
-  });
   try {
     for (;;) {
-      const next = items.next();
-      // Nobody waits for it any more once the signal has aborted.
-      next.catch(() => {});
-      const found = await nextItem(next, aborted, idleMs, onIdle);
+      const found = await nextItem(items.next(), { idleMs, onIdle, signal });
       if (found === "aborted") return "aborted";
       if (found.done === true) return "done";
       await onItem(found.value);
@@ -60,17 +52,34 @@ export function itemsOf<T>(stream: ReadableStream<T>): AsyncIterator<T, unknown>
   };
 }
 
-async function nextItem<T>(
+/**
+ * The next item, or that the signal has aborted. Nothing of it stays on the signal, and one reaction is on the item, however long that takes:
+ * `Promise.race` would leave one on each promise for every race, until they settle, which for a quiet stream may be in a year.
+ */
+function nextItem<T>(
   next: Promise<IteratorResult<T, unknown>>,
-  aborted: Promise<"aborted">,
-  idleMs: number,
-  onIdle: () => Promise<void>,
+  { idleMs, onIdle, signal }: Pick<Pump<T>, "idleMs" | "onIdle" | "signal">,
 ): Promise<IteratorResult<T, unknown> | "aborted"> {
-  for (;;) {
-    const ended = new AbortController();
-    const idle = sleep(idleMs, "idle" as const, { signal: ended.signal }).catch(() => "idle" as const);
-    const found = await Promise.race([next, aborted, idle]).finally(() => ended.abort());
-    if (found !== "idle") return found;
-    await onIdle();
-  }
+  return new Promise((resolve, reject) => {
+    const settle = (finish: () => void): void => {
+      clearInterval(timer);
+      signal.removeEventListener("abort", onAbort);
+      finish();
+    };
+    const onAbort = (): void => settle(() => resolve("aborted"));
+    const fail = (error: unknown): void => settle(() => reject(error));
+    let isBeating = false;
+    const beat = async (): Promise<void> => {
+      // A client that has not taken the last one gets no further one.
+      if (isBeating) return;
+      isBeating = true;
+      await onIdle().catch(fail);
+      isBeating = false;
+    };
+    const timer = setInterval(() => void beat(), idleMs);
+    signal.addEventListener("abort", onAbort);
+    if (signal.aborted) onAbort();
+    // Once the signal has aborted nobody waits for it any more, and both do nothing.
+    next.then((item) => settle(() => resolve(item)), fail);
+  });
 }

@@ -46,6 +46,8 @@ export interface ServeOptions {
   readonly rate?: RateLimit;
   /** Time for a request's head to arrive, in milliseconds. Default: 10 000. */
   readonly headMsMax?: number;
+  /** Time that a connection may be without a request, in milliseconds. Below 20 000 it ends idle streams over HTTP/2. Default: 65 000. */
+  readonly idleMsMax?: number;
   /** Time for a request's body to arrive, in milliseconds. Default: 60 000. */
   readonly bodyMsMax?: number;
   /** Hears of errors inside of the server, whose text no client gets. Default: written to stderr. */
@@ -54,6 +56,9 @@ export interface ServeOptions {
 
 const PORT_DEFAULT = 4512;
 const PORT_MAX = 65_535;
+const WHOLE_NUMBERS = [
+  ...(["bodyBytesMax", "connectionsMax", "watchesMax", "headMsMax", "idleMsMax", "bodyMsMax"] as const),
+];
 
 /**
  * Serves a store: KV Connect for Deno's own clients, the native API, metrics, all on one port.
@@ -120,8 +125,11 @@ export class BelfryServer {
       tls: options.tls ?? null,
       connectionsMax: options.connectionsMax ?? SERVER_CONNECTIONS_MAX,
       ...(options.headMsMax !== undefined && { headMsMax: options.headMsMax }),
+      ...(options.idleMsMax !== undefined && { idleMsMax: options.idleMsMax }),
       onRequest: (request, response) => {
-        const running = handler.handle(new Exchange(request, response));
+        const exchange = new Exchange(request, response);
+        // An answer that is made is not yet one that the client has.
+        const running = handler.handle(exchange).then(() => exchange.closed);
         this.#running.add(running);
         void running.finally(() => this.#running.delete(running));
       },
@@ -168,8 +176,6 @@ export class BelfryServer {
     });
     await Promise.race([Promise.allSettled([...this.#running]), patience]);
     clearTimeout(timer);
-    // What was just answered is on its way; a turn lets it leave the process.
-    await new Promise((resolve) => setTimeout(resolve, 10));
     this.#port.destroy();
   }
 }
@@ -179,7 +185,7 @@ function checkOptions(options: ServeOptions): void {
   if (!Number.isInteger(port) || port < 0 || port > PORT_MAX) {
     throw invalid(`port must be a whole number from 0 to ${PORT_MAX}, found ${String(port)}`);
   }
-  for (const name of ["bodyBytesMax", "connectionsMax", "watchesMax", "headMsMax", "bodyMsMax"] as const) {
+  for (const name of WHOLE_NUMBERS) {
     const value = options[name];
     if (value === undefined || (Number.isInteger(value) && value >= 1)) continue;
     throw invalid(`${name} must be a whole number from 1, found ${String(value)}`);

@@ -13,10 +13,12 @@ export const FaultPoint = {
   arrived: 5,
   deciding: 6,
   decided: 7,
+  /** Between the looks for a round that has finished and for one that has begun. */
+  looked: 8,
 } as const;
 export type FaultPoint = (typeof FaultPoint)[keyof typeof FaultPoint];
 
-const POINTS = 8;
+const POINTS = Object.keys(FaultPoint).length;
 
 /** What a fault throws. Outside of a transaction it ends the thread; inside, the transaction fails. */
 export class InjectedFault extends Error {}
@@ -35,6 +37,11 @@ export function armFault(cells: SharedArrayBuffer, shard: number, point: FaultPo
 /** Any thread: lets shard `shard` stand still for `ms` milliseconds at its next visit of `point`. */
 export function hangFault(cells: SharedArrayBuffer, shard: number, point: FaultPoint, ms: number): void {
   Atomics.store(new Int32Array(cells), shard * POINTS + point, -ms);
+}
+
+/** Any thread: whether `shard` has passed `point` as often as it was armed for. */
+export function hasFired(cells: SharedArrayBuffer, shard: number, point: FaultPoint): boolean {
+  return Atomics.load(new Int32Array(cells), shard * POINTS + point) === 0;
 }
 
 export class Faults {

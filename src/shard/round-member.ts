@@ -14,7 +14,8 @@
  * 3. `roundEntered` is raised before the LMDB commit that holds the round (readers then wait for `finishedRound`).
  * 4. Once any participant has committed, the round can't be lost: its redo record holds all of it, and the next round does not
  *    start before all have committed. So after a crash only the last round can be incomplete.
- * 5. A thread that dies at any point of this is replaced by one that looks at the round's words and goes on where they say.
+ * 5. Whoever decides a round has given the answers of the one that it decided before.
+ * 6. A thread that dies at any point of this is replaced by one that looks at the round's words and goes on where they say.
  */
 import type { CommitFields } from "../codec/commit-frame.js";
 import { readCommitFrame } from "../codec/commit-frame.js";
@@ -82,6 +83,7 @@ export class RoundMember {
   run(): boolean {
     const { shard, control } = this.#writer;
     const isAwaited = this.#ring.awaits(shard);
+    this.#writer.faults.visit(FaultPoint.looked);
     // After that look: where a round waits, the one before has finished, and this shard may decide the new one, with answers of its own.
     this.#payReplies();
     if (!isAwaited) return false;

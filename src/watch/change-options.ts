@@ -76,7 +76,7 @@ function checkContradictions<T>(options: ChangesOptions<T>): void {
   const isFromNow = since === undefined || since === "now" || since === START_POSITION;
   if (initial === true && !isFromNow) {
     throw invalidOption(
-      `initial begins with the state of now, since with the changes after ${JSON.stringify(since)}: leave one of them out`,
+      `initial begins with the state of now, since with the changes after ${describe(since)}: leave one of them out`,
     );
   }
   if (initial === true && Array.isArray(types) && !types.includes("create")) {
@@ -98,7 +98,7 @@ function checkSince(since: unknown, isInitial: boolean): FeedSettings["since"] {
   const position = typeof since === "string" ? parsePosition(since) : undefined;
   if (position !== undefined) return position;
   throw invalidOption(
-    `since must be "now", "earliest", a versionstamp (20 hex digits) or a position (24), found ${typeof since === "string" ? JSON.stringify(since) : describe(since)}`,
+    `since must be "now", "earliest", a versionstamp (20 hex digits) or a position (24), found ${describe(since)}`,
   );
 }
 
@@ -133,9 +133,8 @@ function checkChoice<C extends string>(name: string, value: unknown, choices: re
   if (value === undefined) return choices[0];
   const found = choices.find((choice) => choice === value);
   if (found !== undefined) return found;
-  const shown = typeof value === "string" ? JSON.stringify(value) : describe(value);
   throw invalidOption(
-    `${name} must be one of ${choices.map((choice) => `"${choice}"`).join(", ")}, found ${shown}`,
+    `${name} must be one of ${choices.map((choice) => `"${choice}"`).join(", ")}, found ${describe(value)}`,
   );
 }
 
@@ -160,5 +159,6 @@ function invalidOption(message: string): KvTypeError {
 }
 
 function describe(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value);
   return value === null || typeof value === "number" ? String(value) : typeof value;
 }

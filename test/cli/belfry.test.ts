@@ -160,13 +160,14 @@ describe("belfry", () => {
     [["serve", "x", "--port", "99999999"], /--port must be/],
     [["serve", "package.json"], /package.json is a file: a store is a directory/],
     [["serve", "http://a"], /needs the path/],
+    [["set", "ftp://a", "a", "1"], /ftp:\/\/a is no address of a server/],
   ])(
     "called wrongly, %j, says so and exits with 2",
     async (args, expected) => {
       const { code, stderr, stdout } = await belfry(args);
       expect(stderr).toMatch(expected);
       expect([code, stdout]).toEqual([2, ""]);
-      expect(existsSync("nowhere-at-all")).toBe(false);
+      expect([existsSync("nowhere-at-all"), existsSync("ftp:")]).toEqual([false, false]);
     },
     30_000,
   );

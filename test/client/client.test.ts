@@ -176,6 +176,15 @@ describe("the client", () => {
     expect((await events.next()).done).toBe(true);
   });
 
+  it("follows changes in each shard's order", async () => {
+    const { remote, kv } = await connected();
+    const feed = remote.changes<number>({ prefix: ["n"] }, { order: "shard", since: "earliest" });
+    for (let number = 0; number < 3; number++) await kv.set(["n", number], number);
+    const seen: number[] = [];
+    for await (const change of feed) if (change.type !== "delete" && seen.push(change.value) === 3) break;
+    expect(seen).toEqual([0, 1, 2]);
+  });
+
   it("ends a feed by the signal, by close, and with the client", async () => {
     const { remote } = await connected();
     const controller = new AbortController();

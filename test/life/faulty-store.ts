@@ -15,7 +15,7 @@ import { Kv, type KvChange, type KvKey } from "../../src/index.js";
 import { limitsOf } from "../../src/kv/kv-limits.js";
 import { HISTORY_BYTES_MAX, PARTITION_DEPTH_DEFAULT } from "../../src/limits.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
-import { armFault, createFaultCells, FaultPoint, hangFault } from "../../src/shard/faults.js";
+import { armFault, createFaultCells, FaultPoint, hangFault, hasFired } from "../../src/shard/faults.js";
 import type { Durability } from "../../src/store/shard-store.js";
 import { describe, readChangeLogs, stateOfLogs } from "./change-log.js";
 import { HANG_MS, withBound } from "./child-process.js";
@@ -31,7 +31,6 @@ import {
 
 const WRITERS = 12;
 const WATCHED = 8;
-const POINTS = 8;
 
 /** The last commit: whoever has heard it has heard all. */
 const LAST_KEYS = ["last-a", "last-b", "last-c", "last-d"] as const;
@@ -108,7 +107,7 @@ export class FaultyStore {
 
   /** Whether the fault has happened. */
   hasFired(shard: number, point: FaultPoint): boolean {
-    return Atomics.load(new Int32Array(this.faults), shard * POINTS + point) === 0;
+    return hasFired(this.faults, shard, point);
   }
 
   get acknowledgedCount(): number {
@@ -133,8 +132,7 @@ export class FaultyStore {
 
   /** Lets the shard die at `point` again and again. Resolves when it is given up. */
   async killForGood(shard: number, point: FaultPoint): Promise<void> {
-    const cell = new Int32Array(this.faults);
-    const timer = setInterval(() => Atomics.store(cell, shard * POINTS + point, 1), 1);
+    const timer = setInterval(() => this.arm(shard, point), 1);
     try {
       await this.until("the shard is given up", () => this.hasFailed(shard));
     } finally {
@@ -153,10 +151,10 @@ export class FaultyStore {
     return this.#feed;
   }
 
-  /** Lets the shard hang in its next transaction, for `ms` milliseconds. */
-  hang(shard: number, ms: number): void {
+  /** Lets the shard hang in its next transaction, or at another place, for `ms` milliseconds. */
+  hang(shard: number, ms: number, point: FaultPoint = FaultPoint.inTransaction): void {
     this.#hangs = true;
-    hangFault(this.faults, shard, FaultPoint.inTransaction, ms);
+    hangFault(this.faults, shard, point, ms);
   }
 
   /** Spoils what the feed has heard, to see that it is noticed. */

@@ -51,6 +51,24 @@ function keyOfShard(store: FaultyStore, shard: number): readonly [string, number
   }
 }
 
+test("a round that finishes and is followed by the next just when its decider looks for it is answered", async () => {
+  const store = await FaultyStore.open({ path: temporaryDirectory(), shards: 2, kind: "multi" });
+  const { kv } = store;
+  const [first, second] = [keyOfShard(store, 0), keyOfShard(store, 1)];
+  const commit = () => kv.atomic().set(first, 1).set(second, 1).commit();
+  await commit();
+  // Shard 1 arrives and hangs, so shard 0 arrives last, decides, and owes the answer until shard 1 has committed, too.
+  store.hang(1, 500, FaultPoint.arrived);
+  const one = commit();
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  const next = commit();
+  store.hang(0, 700, FaultPoint.looked);
+  await kv.set(first, 2);
+  const answers = await withBound(Promise.all([one, next]), HANG_MS);
+  expect(answers).not.toBe("late");
+  await kv.close();
+});
+
 /** `mayOwe`: others may have committed a round by then of which it owes its part. */
 const LOSSES: { name: string; point: FaultPoint; kind: LedgerKind; mayOwe?: boolean }[] = [
   { name: "between two turns", point: FaultPoint.turn, kind: "mixed" },

@@ -217,6 +217,20 @@ describe("limits", () => {
     await waitFor(() => server.connectionCount === 0);
   });
 
+  it.each(["HTTP/1.1", "HTTP/2"])("on the time that a connection of %s is idle", async (protocol) => {
+    const { server } = await tempServer({ idleMsMax: 100 });
+    if (protocol === "HTTP/2") {
+      const { connect: connectHttp2 } = await import("node:http2");
+      const session = connectHttp2(server.url);
+      onTestFinished(() => session.destroy());
+      await new Promise((resolve) => session.once("close", resolve));
+    } else {
+      const head = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+      expect(await exchangeRaw(server.port, head)).toMatch(/^HTTP\/1.1 200 .*ok\n$/s);
+    }
+    await waitFor(() => server.connectionCount === 0);
+  });
+
   it("on the time of a body, over both protocols", async () => {
     const { server, url } = await tempServer({ bodyMsMax: 100 });
     const head =

@@ -36,7 +36,9 @@ describe(`requests that nobody should send (BELFRY_SEED=${SEED})`, () => {
     const storeId = kv.encoded().storeId;
     const random = randomOf(SEED);
     const agent = new http.Agent({ keepAlive: true, maxSockets: AT_ONCE });
-    const session = http2.connect(server.url);
+    // Node's client never gives back what it counts for the rest of a body whose stream it has cancelled: with its default of 10 MB it
+    // refuses the answers to all that comes after the third of them.
+    const session = http2.connect(server.url, { maxSessionMemory: 10_000 });
     onTestFinished(() => {
       agent.destroy();
       session.destroy();
@@ -47,9 +49,8 @@ describe(`requests that nobody should send (BELFRY_SEED=${SEED})`, () => {
       while (made < RUNS) {
         const request = hostileRequest(server.routes[made % server.routes.length]!, storeId, random);
         const what = `request ${made++}: ${shown(request)}`;
-        const isLarge = (request.body?.length ?? 0) > 2 ** 20;
-        const isPlain = !request.path.startsWith("http:") && request.path !== "*";
-        const isSecond = random(3) === 0 && isPlain && !isLarge;
+        const isPlain = request.path.startsWith("/");
+        const isSecond = random(3) === 0 && isPlain;
         const answer = await (isSecond ? sendSecond(session, request) : send(agent, server.port, request));
         checkAnswer(request, answer, what);
         expect(failures, what).toEqual([]);
@@ -111,6 +112,40 @@ describe("a connection", () => {
       const request = { method: "POST", path: "/nowhere", headers: {}, body };
       expect(await sendSecond(session, request)).toMatchObject({ status: 404 });
     }
+  });
+
+  it("does not wait for ever for a body that nobody wants, and goes on with a stream meanwhile", async () => {
+    const { server, kv } = await tempServer({ bodyBytesMax: 10 });
+    const session = http2.connect(server.url);
+    onTestFinished(() => session.destroy());
+    const changes = session.request(
+      { ":path": "/v1/changes?selectors=%7B%22prefix%22:%5B%5D%7D" },
+      { endStream: false },
+    );
+    let events = "";
+    changes.on("data", (chunk: Buffer) => {
+      events += chunk.toString();
+    });
+    const unwanted = ["GET /healthz", "HEAD /healthz", "POST /nowhere", "POST /v1/get"].map((route) => {
+      const [method, path] = route.split(" ") as [string, string];
+      const sent = session.request({ ":method": method, ":path": path }, { endStream: false });
+      sent.write(new Uint8Array(20));
+      sent.resume();
+      return new Promise<number>((resolve, reject) => {
+        sent.on("error", reject);
+        sent.on("close", () => resolve(sent.rstCode!));
+      });
+    });
+    const head = "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{";
+    const socket = connect({ port: server.port, host: "127.0.0.1" });
+    socket.write(head);
+    socket.on("error", () => {});
+    const closed = new Promise((resolve) => socket.resume().on("close", resolve));
+    expect(await Promise.all(unwanted)).toEqual(unwanted.map(() => http2.constants.NGHTTP2_NO_ERROR));
+    await closed;
+    await kv.set(["a"], "heard");
+    while (!events.includes("heard")) await sleep(5);
+    changes.close();
   });
 
   it.each([

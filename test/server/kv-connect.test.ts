@@ -3,16 +3,19 @@
  */
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { openKv as openDenoKv } from "@deno/kv";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { KvU64 } from "../../src/index.js";
 import { tempPath } from "../kv/temp-store.js";
+import { denoProgram } from "../runtimes/deno-program.js";
 import { tempServer } from "./temp-server.js";
 
 const TOKEN = "a-token-for-deno-kv";
+
+/** Sets `["a"]` to `{x: 1}`, as Deno encodes it. */
+const SET = "12170a03026100120e0a0aff106f22017849027b0110011801";
 
 async function denoKv(url: string, accessToken = TOKEN) {
   const client = await openDenoKv(url, { accessToken });
@@ -25,13 +28,17 @@ async function metadataOf(url: string, body = '{"supportedVersions":[1,2,3]}') {
   return { status: response.status, type: response.headers.get("content-type"), text: await response.text() };
 }
 
-async function dataPath(url: string, method: string, hex: string, version = 3): Promise<string> {
+async function openDataPath(url: string, method: string, hex: string, version = 3): Promise<Response> {
   const { databaseId } = JSON.parse((await metadataOf(url)).text);
-  const response = await fetch(`${url}/connect/${method}`, {
+  return fetch(`${url}/connect/${method}`, {
     method: "POST",
     headers: { "x-denokv-version": String(version), "x-denokv-database-id": databaseId },
     body: Buffer.from(hex, "hex"),
   });
+}
+
+async function dataPath(url: string, method: string, hex: string, version = 3): Promise<string> {
+  const response = await openDataPath(url, method, hex, version);
   const bytes = Buffer.from(await response.arrayBuffer());
   return response.status === 200 ? bytes.toString("hex") : `${response.status} ${bytes}`;
 }
@@ -56,8 +63,7 @@ describe("KV Connect", () => {
 
   it("writes and reads the golden bytes", async () => {
     const { url } = await tempServer({}, { open: { shards: 1 } });
-    const set = "12170a03026100120e0a0aff106f22017849027b0110011801";
-    const written = await dataPath(url, "atomic_write", set);
+    const written = await dataPath(url, "atomic_write", SET);
     expect(written).toMatch(/^0801120a[0-9a-f]{20}$/);
     const versionstamp = written.slice(8);
     expect(await dataPath(url, "snapshot_read", "0a0d0a030261001204026100001801")).toBe(
@@ -66,6 +72,20 @@ describe("KV Connect", () => {
     expect(await dataPath(url, "atomic_write", "0a050a03026100")).toBe("0802220100");
     expect(await dataPath(url, "snapshot_read", "0a0d0a030271001204027100001801")).toBe("0a0020014001");
     expect(await dataPath(url, "snapshot_read", "0a0d0a030271001204027100001801", 2)).toBe("0a002001");
+  });
+
+  it("streams the golden bytes of a watch: all keys first, then those that have changed", async () => {
+    const { url, kv } = await tempServer();
+    const written = await dataPath(url, "atomic_write", SET);
+    const response = await openDataPath(url, "watch", "0a050a030261000a050a03026200");
+    expect(response.headers.get("content-type")).toBe("application/octet-stream");
+    const reader = response.body!.getReader();
+    const next = async () => Buffer.from((await reader.read()).value!).toString("hex");
+    const entry = `0a03026100120aff106f22017849027b011801220a${written.slice(8)}`;
+    expect(await next()).toBe(`2b000000080112230801121f${entry}12020801`);
+    await kv.delete(["a"]);
+    expect(await next()).toBe("080000000801120208011200");
+    await reader.cancel();
   });
 
   it("refuses with a text", async () => {
@@ -93,6 +113,18 @@ describe("KV Connect", () => {
         /^400 /,
       ],
       ["no keys to watch", "watch", "", /^400 /],
+      ["too many ranges", "snapshot_read", "0a00".repeat(11), /^400 Too many read ranges/],
+      ["too many keys to watch", "watch", "0a00".repeat(1e6), /^400 Too many keys watched/],
+      ["too many checks", "atomic_write", "0a00".repeat(1e6), /^400 Too many checks/],
+      ["too many mutations", "atomic_write", "1200".repeat(1e6), /^400 Too many mutations/],
+      ["too many messages", "atomic_write", "1a00".repeat(1e6), /^400 Too many mutations/],
+      ["too many intervals", "atomic_write", `1a082206${"01".repeat(6)}`, /^400 Too many backoff intervals/],
+      [
+        "too many keys of a message",
+        "atomic_write",
+        `1ad20f${"1a00".repeat(1001)}`,
+        /^400 Too many dead letter/,
+      ],
     ];
     for (const [what, method, hex, expected] of wrong) {
       expect(await dataPath(url, method, hex), what).toMatch(expected);
@@ -222,16 +254,7 @@ await states.cancel();
 kv.close();
 `;
 
-/** The program of the npm package, wherever its platform's part of it lies. */
-function denoProgram(): string {
-  const require = createRequire(import.meta.url);
-  const installed = createRequire(require.resolve("deno/package.json"));
-  const libc = process.platform === "linux" ? "-glibc" : "";
-  const manifest = installed.resolve(`@deno/${process.platform}-${process.arch}${libc}/package.json`);
-  return join(dirname(manifest), process.platform === "win32" ? "deno.exe" : "deno");
-}
-
-describe("the unmodified deno", () => {
+describe.skipIf(denoProgram === null)("the unmodified deno", () => {
   it("connects over HTTP/2, and shares values with Node", async () => {
     const { url, kv } = await tempServer();
     await kv.set(["from-node"], {
@@ -242,7 +265,7 @@ describe("the unmodified deno", () => {
     const program = join(dirname(tempPath()), "program.js");
     writeFileSync(program, PROGRAM);
     const args = ["run", "--unstable-kv", "--allow-all", "--no-config", program, url];
-    const { stdout } = await promisify(execFile)(denoProgram(), args, {
+    const { stdout } = await promisify(execFile)(denoProgram!, args, {
       timeout: 25_000,
       env: { ...process.env, DENO_KV_ACCESS_TOKEN: TOKEN, DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" },
     });

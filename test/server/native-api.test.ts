@@ -1,9 +1,6 @@
-import { readFileSync } from "node:fs";
 import { request } from "node:http";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { KvU64 } from "../../src/index.js";
-import { ROUTES } from "../../src/server/native/routes.js";
 import { decodeMessage, encodeMessage } from "../../src/wire/message.js";
 import { post, tempServer } from "./temp-server.js";
 
@@ -87,49 +84,6 @@ describe("the native API", () => {
     expect((await fetch(address)).status).toBe(404);
     expect((await fetch(address, { method: "PATCH" })).status).toBe(405);
   });
-
-  it("is what its OpenAPI document says", async () => {
-    const { url } = await tempServer();
-    const document = (await (await fetch(`${url}/v1/openapi.json`)).json()) as {
-      paths: Record<string, Record<string, { responses: object }>>;
-    };
-    for (const { method, path } of ROUTES) {
-      expect(document.paths[path]?.[method.toLowerCase()], path).toBeDefined();
-    }
-    for (const [path, methods] of Object.entries(document.paths)) {
-      for (const method of Object.keys(methods)) {
-        const { status } = await fetch(url + path.replace("{path}", "a"), {
-          method,
-          ...(method === "get" ? {} : { body: "{" }),
-        });
-        // A body that is no JSON, or a stream without selectors, is a wrong request; there is a route all the same.
-        expect([200, 400, 404], `${method} ${path}`).toContain(status);
-        if (status === 404) expect(path).toBe("/v1/entries/{path}");
-      }
-    }
-    expect((await fetch(`${url}/v1/nothing`)).status).toBe(404);
-    expect((await fetch(`${url}/v1/get`)).status).toBe(405);
-  });
-
-  it("counts in OpenMetrics, and says whether it is ready", async () => {
-    const { url } = await tempServer();
-    await post(`${url}/v1/set`, { key: ["a"], value: 1 });
-    await post(`${url}/v1/get`, { key: "no key" });
-    const text = await (await fetch(`${url}/metrics`)).text();
-    expect(text).toContain('belfry_http_requests_total{route="POST /v1/set",status="200"} 1');
-    expect(text).toContain('belfry_http_requests_total{route="POST /v1/get",status="400"} 1');
-    expect(text).toMatch(/belfry_shard_commits_total\{shard="\d"\} 1/);
-    expect(text.endsWith("# EOF\n")).toBe(true);
-    const dashboard = readFileSync(join(process.cwd(), "examples/grafana-dashboard.json"), "utf8");
-    for (const [name] of dashboard.matchAll(/belfry_[a-z_]+/g)) {
-      expect(text, "the dashboard asks for it").toContain(name);
-    }
-    for (const line of text.split("\n").slice(0, -1)) {
-      expect(line).toMatch(/^(# (TYPE|HELP|EOF).*|[a-z_]+(\{[^{}]*\})? -?[\d.e+-]+)$/);
-    }
-    expect(await (await fetch(`${url}/healthz`)).text()).toBe("ok\n");
-    expect(await (await fetch(`${url}/readyz`)).text()).toBe("ready\n");
-  });
 });
 
 describe("a wrong request", () => {
@@ -156,6 +110,11 @@ describe("a wrong request", () => {
       "a stream with a wrong option",
       "/v1/changes",
       '{"selectors":{"prefix":[]},"options":{"overflow":"never"}}',
+    ],
+    [
+      "a stream that begins with the state and in a past that is none",
+      "/v1/changes",
+      '{"selectors":{"prefix":[]},"options":{"initial":true,"since":{"$bigint":"1"}}}',
     ],
     ["a watch of nothing", "/v1/watch", '{"keys":[]}'],
   ];

@@ -1,4 +1,7 @@
+import { once } from "node:events";
 import { request } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
+import type { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { tempPath } from "../kv/temp-store.js";
@@ -185,6 +188,36 @@ describe("a stream of changes", () => {
     await kv.set(["a"], 1);
   });
 });
+
+describe("a server that closes", () => {
+  it.each(["HTTP/1.1", "HTTP/2"])("lets a client that is slow have its answer over %s", async (protocol) => {
+    const { server, kv } = await tempServer();
+    await kv.set(["large"], "x".repeat(12 * 2 ** 20));
+    const answer = await openAnswer(server.port, "/v1/entries/large", protocol);
+    answer.pause();
+    const closing = server.close();
+    // Over HTTP/1.1 the system may take all of it by now; over HTTP/2 the client's window keeps the rest at the server.
+    await sleep(100);
+    let length = 0;
+    for await (const chunk of answer) length += (chunk as Buffer).length;
+    expect(length).toBeGreaterThan(12 * 2 ** 20);
+    await closing;
+  });
+});
+
+/** An answer whose body is still to be read. */
+async function openAnswer(port: number, path: string, protocol: string): Promise<Readable> {
+  if (protocol === "HTTP/2") {
+    const session = connectHttp2(`http://127.0.0.1:${port}`);
+    onTestFinished(() => session.destroy());
+    const stream = session.request({ ":path": path });
+    await once(stream, "response");
+    return stream;
+  }
+  const outgoing = request({ port, path }).end();
+  const [response] = (await once(outgoing, "response")) as [Readable];
+  return response;
+}
 
 describe("a stream of states", () => {
   it("begins with the state, and tells each newer one", async () => {

@@ -1,7 +1,7 @@
 /**
  * Owns the list of the tortures.
  */
-import { crash } from "./crash.js";
+import { crash } from "./crash/crash.js";
 import { damage } from "./damage.js";
 import { exhaustion } from "./exhaustion.js";
 import { fullDisk } from "./full-disk.js";

@@ -1,13 +1,22 @@
 /**
  * Owns the messages of KV Connect's data path, as protocol buffers (`com.deno.kv.datapath`), as far as a server reads and writes them.
  *
- * Pure functions. Invariant: what is read is complete or refused; unknown fields are skipped, as the format demands.
+ * Pure functions. Invariants: what is read is complete or refused; unknown fields are skipped, as the format demands. No list grows beyond what
+ * any store takes: a part of a list takes two bytes of a body, and an object here.
  *
  * @see Source: Deno's KV Connect protocol, versions 1 to 3.
  */
 import { PbfReader, PbfWriter } from "pbf";
 import type { KvEncodedEntry } from "../../index.js";
-import { badRequest } from "../http-error.js";
+import {
+  CHECKS_MAX,
+  CONNECT_RANGES_MAX,
+  CONNECT_WATCH_KEYS_MAX,
+  MUTATIONS_MAX,
+  QUEUE_BACKOFF_INTERVALS_MAX,
+  QUEUE_UNDELIVERED_KEYS_MAX,
+} from "../../limits.js";
+import { badRequest, HttpError } from "../http-error.js";
 
 export interface ReadRange {
   start: Uint8Array;
@@ -62,6 +71,8 @@ const NOTHING: Uint8Array = new Uint8Array(0);
 export function readSnapshotRead(bytes: Uint8Array): ReadRange[] {
   return readAll(bytes, [] as ReadRange[], (tag, ranges, reader) => {
     if (tag !== 1) return;
+    if (ranges.length === CONNECT_RANGES_MAX)
+      throw badRequest("Too many read ranges requested in one read request.");
     const range: ReadRange = { start: NOTHING, end: NOTHING, limit: 0, reverse: false };
     ranges.push(
       nested(reader, range, (field) => {
@@ -78,6 +89,9 @@ export function readSnapshotRead(bytes: Uint8Array): ReadRange[] {
 export function readAtomicWrite(bytes: Uint8Array): AtomicWrite {
   const write: AtomicWrite = { checks: [], mutations: [], enqueues: [] };
   return readAll(bytes, write, (tag, _, reader) => {
+    if (write.checks.length > CHECKS_MAX) throw badRequest("Too many checks included in atomic write.");
+    if (write.mutations.length + write.enqueues.length > MUTATIONS_MAX)
+      throw badRequest("Too many mutations / enqueues included in atomic write.");
     if (tag === 1) write.checks.push(readCheck(reader));
     else if (tag === 2) write.mutations.push(readMutation(reader));
     else if (tag === 3) write.enqueues.push(readEnqueue(reader));
@@ -88,6 +102,8 @@ export function readAtomicWrite(bytes: Uint8Array): AtomicWrite {
 export function readWatch(bytes: Uint8Array): Uint8Array[] {
   return readAll(bytes, [] as Uint8Array[], (tag, keys, reader) => {
     if (tag !== 1) return;
+    if (keys.length === CONNECT_WATCH_KEYS_MAX)
+      throw badRequest("Too many keys watched in a single watch request.");
     const watched: { key: Uint8Array } = { key: NOTHING };
     nested(reader, watched, (field) => {
       if (field === 1) watched.key = reader.readBytes();
@@ -141,8 +157,9 @@ export function writeWatchOutput(
     writer.writeMessage(
       2,
       (state: (typeof keys)[number], inner) => {
-        inner.writeBooleanField(1, state.isChanged);
-        if (state.isChanged && state.entry !== null) inner.writeMessage(2, writeEntry, state.entry);
+        if (!state.isChanged) return;
+        inner.writeBooleanField(1, true);
+        if (state.entry !== null) inner.writeMessage(2, writeEntry, state.entry);
       },
       key,
     );
@@ -200,9 +217,23 @@ function readEnqueue(reader: PbfReader): ConnectEnqueue {
   return nested(reader, enqueue, (field) => {
     if (field === 1) enqueue.payload = reader.readBytes();
     else if (field === 2) enqueue.deadlineMs = reader.readVarint(true);
-    else if (field === 3) enqueue.keysIfUndelivered.push(reader.readBytes());
-    else if (field === 4) reader.readPackedVarint(enqueue.backoffSchedule);
+    else if (field === 3) readUndeliveredKey(reader, enqueue.keysIfUndelivered);
+    else if (field === 4) readBackoff(reader, enqueue.backoffSchedule);
   });
+}
+
+function readUndeliveredKey(reader: PbfReader, keys: Uint8Array[]): void {
+  if (keys.length === QUEUE_UNDELIVERED_KEYS_MAX)
+    throw badRequest("Too many dead letter keys for a single queue message.");
+  keys.push(reader.readBytes());
+}
+
+/** Packed or not. */
+function readBackoff(reader: PbfReader, schedule: number[]): void {
+  for (const end = reader.readPackedEnd(); reader.pos < end; schedule.push(reader.readVarint())) {
+    if (schedule.length === QUEUE_BACKOFF_INTERVALS_MAX)
+      throw badRequest("Too many backoff intervals for a single queue message.");
+  }
 }
 
 function readAll<T>(
@@ -217,6 +248,7 @@ function readAll<T>(
     if (reader.pos !== bytes.length) throw new RangeError("a field passes the end");
     return result;
   } catch (cause) {
+    if (cause instanceof HttpError) throw cause;
     throw badRequest(`Request protobuf is invalid: ${(cause as Error).message}.`);
   }
 }

@@ -43,7 +43,7 @@ export async function entryRoute(
       sendMessage(exchange, 200, { ok: true });
       return;
     default:
-      throw new HttpError(405, "METHOD_NOT_ALLOWED", "GET, PUT or DELETE", {
+      throw new HttpError(405, "METHOD_NOT_ALLOWED", "only GET, HEAD, PUT, DELETE", {
         allow: "GET, HEAD, PUT, DELETE",
       });
   }

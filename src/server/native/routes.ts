@@ -32,6 +32,20 @@ const text: Schema = { type: "string" };
 const flag: Schema = { type: "boolean" };
 const count: Schema = { type: "integer", minimum: 0 };
 
+const timeOrNull: Schema = { type: ["integer", "null"] };
+
+/** How many messages are in which state, of a shard and of all. */
+const TALLY: Readonly<Record<string, Schema>> = {
+  ready: count,
+  delayed: count,
+  leased: count,
+  dead: count,
+  deadBytes: count,
+  dropped: count,
+  oldestReadyMs: timeOrNull,
+  nextDueMs: timeOrNull,
+};
+
 /** What the document calls by name. */
 export const SCHEMAS: Readonly<Record<string, Schema>> = {
   KeyPart: {
@@ -93,8 +107,73 @@ export const SCHEMAS: Readonly<Record<string, Schema>> = {
     { value: ref("Value"), delay: count, backoffSchedule: list(count), keysIfUndelivered: list(ref("Key")) },
     ["value"],
   ),
-  DeadLetter: { type: "object" },
+  DeadLetter: object(
+    {
+      id: text,
+      value: ref("Value"),
+      error: text,
+      failures: count,
+      interruptions: count,
+      versionstamp: ref("Versionstamp"),
+      enqueuedAtMs: count,
+      diedAtMs: count,
+      keysIfUndelivered: list(ref("Key")),
+    },
+    ["id", "value", "error", "failures", "interruptions", "versionstamp", "enqueuedAtMs", "diedAtMs"],
+  ),
+  Stats: object(
+    {
+      shards: list({ type: "object" }),
+      pendingCommits: count,
+      openSnapshots: count,
+      feeds: list({ type: "object" }),
+      watches: count,
+    },
+    ["shards", "pendingCommits", "openSnapshots", "feeds", "watches"],
+  ),
+  QueueStats: object(
+    {
+      ...TALLY,
+      shards: list(object({ shard: count, ...TALLY }, ["shard", ...Object.keys(TALLY)])),
+      listeners: count,
+      running: count,
+    },
+    [...Object.keys(TALLY), "shards", "listeners", "running"],
+  ),
   Selector: object({ prefix: ref("Key"), start: ref("Key"), end: ref("Key") }, []),
+  ChangeSelector: {
+    description:
+      'One of key, prefix, start with end, and pattern, in which {"any": true} stands for any part.',
+    oneOf: [
+      object({ key: ref("Key") }, ["key"]),
+      object({ prefix: ref("Key") }, ["prefix"]),
+      object({ start: ref("Key"), end: ref("Key") }, ["start", "end"]),
+      object({ pattern: list({}) }, ["pattern"]),
+    ],
+  },
+  ChangesRequest: object(
+    {
+      selectors: { oneOf: [ref("ChangeSelector"), list(ref("ChangeSelector"))] },
+      options: object(
+        {
+          since: text,
+          initial: flag,
+          types: list({ enum: ["create", "update", "delete"] }),
+          previous: flag,
+          values: flag,
+          order: { enum: ["commit", "shard"] },
+          overflow: { enum: ["catch-up", "latest", "drop-oldest", "drop-newest", "error"] },
+          onTrimmed: { enum: ["error", "resync"] },
+          progressMs: { type: "integer", minimum: 1 },
+        },
+        [],
+      ),
+      since: { type: "string", description: "Where to begin: a position, a versionstamp, earliest or now." },
+    },
+    ["selectors"],
+  ),
+  WatchRequest: object({ keys: list(ref("Key")) }, ["keys"]),
+  Done: object({ ok: { const: true } }, ["ok"]),
   Error: object({ error: object({ code: text, message: text }, ["code", "message"]) }, ["error"]),
 };
 
@@ -157,7 +236,7 @@ export const ROUTES: readonly Route[] = [
     summary: "Deletes a key. One that is not there is no error.",
     right: "write on the key",
     request: object({ key: ref("Key") }, ["key"]),
-    response: object({ ok: { const: true } }, ["ok"]),
+    response: ref("Done"),
     run: operations.remove,
   },
   {
@@ -178,7 +257,7 @@ export const ROUTES: readonly Route[] = [
     summary: "What the shards are doing.",
     right: "admin on the whole store",
     request: null,
-    response: { type: "object" },
+    response: ref("Stats"),
     run: operations.stats,
   },
   {
@@ -205,7 +284,7 @@ export const ROUTES: readonly Route[] = [
     summary: "How many messages are in which state.",
     right: "admin on the whole store",
     request: null,
-    response: { type: "object" },
+    response: ref("QueueStats"),
     run: queue.queueStats,
   },
   {

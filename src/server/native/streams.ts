@@ -38,7 +38,9 @@ export interface StreamRequest {
 }
 
 /** Options that can be given over the network. */
-const OPTIONS = ["since", "initial", "types", "previous", "values", "overflow", "onTrimmed", "progressMs"];
+const OPTIONS = [
+  ...["since", "initial", "types", "previous", "values", "order", "overflow", "onTrimmed", "progressMs"],
+];
 /** Stands for {@link anyPart} in a pattern. */
 const ANY_PART_TAG = "any";
 
@@ -105,7 +107,7 @@ async function stream<T>(
 function requestFields({ exchange, message }: StreamRequest, allowed: readonly string[]): Fields {
   if (exchange.method === "POST") return fieldsOf(message, allowed);
   const { query } = exchange;
-  const unknown = [...query.keys()].find((name) => !allowed.includes(name) && name !== "token");
+  const unknown = [...query.keys()].find((name) => !allowed.includes(name));
   if (unknown !== undefined)
     throw badRequest(`there is no ${unknown.slice(0, 40)}, only ${allowed.join(", ")}`);
   const given = allowed.filter((name) => query.has(name));

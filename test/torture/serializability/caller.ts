@@ -1,10 +1,10 @@
 /**
- * Owns one caller: call after call, each recorded before it is sent and after it is answered. Several of them run in a thread.
+ * Owns one caller: call after call, each recorded with the times of its beginning and its end. Several of them run in a thread.
  */
-import { writeSync } from "node:fs";
 import { KvError, KvUnknownOutcomeError } from "../../../src/errors.js";
 import { type AtomicOperation, type Kv, type KvEntryMaybe, KvU64 } from "../../../src/index.js";
 import { type Begin, type CommitPlan, type End, KEYS, keyOf, type Seen, SUMS } from "./operation.js";
+import type { Recording } from "./recording.js";
 
 /** How a run is made to break its promise. */
 export type CallerBreak = "cached-read" | "split-read" | null;
@@ -13,9 +13,11 @@ export interface CallerOptions {
   readonly kv: Kv;
   /** Names its calls. */
   readonly name: string;
-  readonly file: number;
+  readonly recording: Recording;
   readonly random: (below: number) => number;
   readonly deadlineMs: number;
+  /** Stops after so many calls, so that a history fits into memory. */
+  readonly callsMax: number;
   readonly breakage: CallerBreak;
 }
 
@@ -33,20 +35,23 @@ export class TortureCaller {
   }
 
   async run(): Promise<void> {
-    while (Date.now() < this.#options.deadlineMs) {
-      const dice = this.#options.random(10);
-      if (dice < 4) await this.#commit();
-      else if (dice < 6) await this.#read([this.#anyKey()], (keys) => this.#get(keys[0]!));
-      else if (dice < 8) await this.#read(this.#someKeys(), (keys) => this.#getMany(keys));
-      else if (dice < 9) await this.#read(ALL_KEYS, () => this.#list());
-      else await this.#read(this.#someKeys(), (keys) => this.#snapshot(keys));
+    const { deadlineMs, callsMax, random } = this.#options;
+    while (Date.now() < deadlineMs && this.#calls < callsMax) {
+      const dice = random(20);
+      if (dice < 6) await this.#commit();
+      else if (dice < 10) await this.#read("get", [this.#anyKey()], ([key]) => this.#get(key!));
+      else if (dice < 12) await this.#read("getSync", [this.#anyKey()], ([key]) => this.#getSync(key!));
+      else if (dice < 16) await this.#read("getMany", this.#someKeys(), (keys) => this.#getMany(keys));
+      else if (dice < 19) await this.#read("snapshot", this.#someKeys(), (keys) => this.#snapshot(keys));
+      else await this.#read("list", ALL_KEYS, () => this.#list());
     }
   }
 
   async #commit(): Promise<void> {
     const { kv } = this.#options;
     const plan = this.#planCommit();
-    const id = this.#begin({ commit: plan });
+    const id = this.#nextId();
+    this.#options.recording.beginCommit({ id, at: nowNs(), commit: plan });
     let operation: AtomicOperation = kv.atomic();
     for (const [key, versionstamp] of plan.checks)
       operation = operation.check({ key: keyOf(key), versionstamp });
@@ -81,27 +86,35 @@ export class TortureCaller {
     return { checks, sets, deletes, sums: random(3) === 0 ? [KEYS + random(SUMS)] : [] };
   }
 
-  async #read(keys: readonly number[], read: (keys: readonly number[]) => Promise<Seen[]>): Promise<void> {
-    const id = this.#begin({ read: keys });
+  async #read(
+    by: NonNullable<Begin["by"]>,
+    keys: readonly number[],
+    read: (keys: readonly number[]) => Promise<Seen[]>,
+  ): Promise<void> {
+    const id = this.#nextId();
+    const at = nowNs();
     try {
       const seen = await read(keys);
-      this.#end({ id, seen });
+      this.#options.recording.read({ id, at, by, read: keys, seen, end: nowNs() });
       keys.forEach((key, index) => {
         this.#known.set(key, seen[index]?.[0] ?? null);
+        this.#cached.set(key, seen[index] ?? null);
       });
     } catch (error) {
+      // It has seen nothing.
       if (!(error instanceof KvError)) throw error;
-      this.#end({ id, error: "unknown" });
     }
   }
 
   async #get(key: number): Promise<Seen[]> {
     const { kv, breakage, random } = this.#options;
     const cached = this.#cached.get(key);
-    if (breakage === "cached-read" && cached !== undefined && random(4) === 0) return [cached];
-    const seen = seenOf(random(2) === 0 ? await kv.get(keyOf(key)) : kv.getSync(keyOf(key)));
-    this.#cached.set(key, seen);
-    return [seen];
+    if (breakage === "cached-read" && cached !== undefined && random(2) === 0) return [cached];
+    return [seenOf(await kv.get(keyOf(key)))];
+  }
+
+  async #getSync(key: number): Promise<Seen[]> {
+    return [seenOf(this.#options.kv.getSync(keyOf(key)))];
   }
 
   async #getMany(keys: readonly number[]): Promise<Seen[]> {
@@ -141,18 +154,12 @@ export class TortureCaller {
     return [...new Set(Array.from({ length: 1 + this.#options.random(5) }, () => this.#anyKey()))];
   }
 
-  #begin(fields: Omit<Begin, "id" | "at">): string {
-    const id = `${this.#options.name}.${this.#calls++}`;
-    this.#say({ id, at: nowNs(), ...fields });
-    return id;
+  #nextId(): string {
+    return `${this.#options.name}.${this.#calls++}`;
   }
 
   #end(fields: Omit<End, "end">): void {
-    this.#say({ ...fields, end: nowNs() });
-  }
-
-  #say(line: Begin | End): void {
-    writeSync(this.#options.file, `${JSON.stringify(line)}\n`);
+    this.#options.recording.endCommit({ ...fields, end: nowNs() });
   }
 }
 

@@ -215,13 +215,17 @@ class Checker {
     }
     const what = wanted.map(([key, seen]) => `${key} at ${seen === null ? "nothing" : seen[0]}`).join(", ");
     this.#break(
-      `${operation.id} saw ${what}: no state from ${state} (${floor}) to ${ceiling}, which it could see, is like that; ${this.#explain(wanted, state)}`,
+      `${operation.id} (${operation.begin.by ?? "a refused commit"}) saw ${what}: no state from ${state} (${floor}) to ${ceiling}, which it could see, is like that; ${this.#explain(operation, wanted, state)}`,
     );
     return null;
   }
 
   /** What the keys are at a state, and which commits made them so. */
-  #explain(wanted: readonly (readonly [number, SeenOrStamp])[], state: readonly number[]): string {
+  #explain(
+    call: Operation,
+    wanted: readonly (readonly [number, SeenOrStamp])[],
+    state: readonly number[],
+  ): string {
     return wanted
       .map(([key, seen]) => {
         const shard = this.#partition.shardOf(key);
@@ -229,10 +233,32 @@ class Checker {
         const version = versions[lastAtOrBelow(versions, state[shard]!)];
         if (agrees(version?.seen ?? null, seen)) return "";
         const { operation } = this.#orders[shard]![(version?.from ?? 1) - 1] ?? {};
-        return `${key} of shard ${shard} is at ${version?.seen?.[0]} by ${operation?.id}, from ${version?.from} on`;
+        return `${key} of shard ${shard} is at ${version?.seen?.[0]} by ${operation?.id}, from ${version?.from} on${this.#witness(call, shard, version?.seen?.[0])}`;
       })
       .filter((text) => text !== "")
       .join(", ");
+  }
+
+  /** Who had seen so much of the shard first, and how long before the call began. */
+  #witness({ begunAt }: Operation, shard: number, stamp: string | undefined): string {
+    if (stamp === undefined) return "";
+    const before = this.#operations.filter(
+      (operation) => operation.endedAt < begunAt && this.#newestSeen(operation, shard) >= stamp,
+    );
+    const [first] = before.sort((a, b) => a.endedAt - b.endedAt);
+    if (first === undefined) return "";
+    const us = Math.round((begunAt - first.endedAt) / 1000);
+    return ` (${first.id}, ${first.begin.by ?? "a commit"}, had seen that or more ${us} µs before)`;
+  }
+
+  /** The newest versionstamp of a shard that a call was told of. */
+  #newestSeen(operation: Operation, shard: number): string {
+    const told = (seenBy(operation) ?? []).filter(([key]) => this.#partition.shardOf(key) === shard);
+    const made = (this.#made.get(operation.id)?.vector[shard] ?? 0) > 0 ? operation.end?.versionstamp : "";
+    return told.reduce(
+      (newest, [, seen]) => (seen !== null && seen[0] > newest ? seen[0] : newest),
+      made ?? "",
+    );
   }
 
   /** The state with all that its commits stand on. */

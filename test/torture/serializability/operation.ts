@@ -1,5 +1,6 @@
 /**
- * Owns what is recorded of one call: as a line of JSON, two for each call, so that of a call that a crash cut off the beginning is known.
+ * Owns what is recorded of one call, as lines of JSON: of a commit its beginning and its end, a line each, so that of one that a crash cut off
+ * the beginning is known; of a read both in one line.
  */
 
 /** An entry as a caller saw it: its versionstamp and its value; `null`: nothing there. */
@@ -20,6 +21,8 @@ export interface Begin {
   readonly commit?: CommitPlan;
   /** Keys that are read at one moment. */
   readonly read?: readonly number[];
+  /** By which call. */
+  readonly by?: "get" | "getSync" | "getMany" | "list" | "snapshot";
 }
 
 export interface End {
@@ -63,9 +66,9 @@ export function readOperations(recordings: readonly string[]): Operation[] {
   const ends = new Map<string, End>();
   for (const recording of recordings) {
     for (const line of recording.split("\n").slice(0, -1)) {
-      const fields = JSON.parse(line) as Begin | End;
+      const fields = JSON.parse(line) as Begin | End | (Begin & End);
       if ("at" in fields) begins.set(fields.id, fields);
-      else ends.set(fields.id, fields);
+      if ("end" in fields) ends.set(fields.id, fields);
     }
   }
   return [...begins.values()].map((begin) => {

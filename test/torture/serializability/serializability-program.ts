@@ -2,8 +2,9 @@
  * A process whose threads call one store; the same file is the program of its threads.
  *
  *   node serializability-program.js <path> <recordings> <life> <options as JSON>
+ *
+ * It says `calling` when it begins, `died` for each shard thread that has died, and `done`.
  */
-import { openSync } from "node:fs";
 import { join } from "node:path";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { systemClock } from "../../../src/clock.js";
@@ -11,14 +12,18 @@ import { attachKv, type Durability, type Kv, type KvHandle } from "../../../src/
 import { Kv as KvOf } from "../../../src/kv/kv.js";
 import { limitsOf } from "../../../src/kv/kv-limits.js";
 import { acquireEngine } from "../../../src/router/engine-registry.js";
-import { armFault, createFaultCells, FaultPoint } from "../../../src/shard/faults.js";
+import { armFault, createFaultCells, FaultPoint, hasFired } from "../../../src/shard/faults.js";
 import { randomOf } from "../../life/random.js";
 import { type CallerBreak, TortureCaller } from "./caller.js";
+import { Recording } from "./recording.js";
 
 export interface ProgramOptions {
   readonly shards: number;
   readonly threads: number;
+  /** Of each thread. */
   readonly callers: number;
+  /** Of each thread, at most. */
+  readonly calls: number;
   readonly milliseconds: number;
   readonly durability: Durability;
   readonly seed: number;
@@ -46,20 +51,22 @@ async function call(
   options: ProgramOptions,
   seed: number,
 ): Promise<void> {
-  const file = openSync(join(directory, name), "a");
+  const recording = new Recording(join(directory, name));
   const random = randomOf(seed);
   const deadlineMs = Date.now() + options.milliseconds;
   const callers = Array.from({ length: options.callers }, (_, index) =>
     new TortureCaller({
       kv,
       name: `${name}.${index}`,
-      file,
+      recording,
       random,
       deadlineMs,
+      callsMax: Math.ceil(options.calls / options.callers),
       breakage: options.breakage,
     }).run(),
   );
   await Promise.all(callers);
+  recording.flush();
 }
 
 async function runThread({ handle, name, directory, options, seed }: ThreadData): Promise<void> {
@@ -92,7 +99,7 @@ async function runProcess(
     const handle = kv.share();
     const data: ThreadData = {
       handle,
-      name: `${life}-thread-${index}`,
+      name: `${life}t${index}`,
       directory,
       options,
       seed: options.seed + index + 1,
@@ -110,7 +117,7 @@ async function runProcess(
   });
   const stopKilling = killThreads(faults, options);
   console.log("calling");
-  await Promise.all([call(kv, `${life}-main`, directory, options, options.seed), ...threads]);
+  await Promise.all([call(kv, `${life}m`, directory, options, options.seed), ...threads]);
   stopKilling();
   await kv.close();
   console.log("done");
@@ -122,17 +129,30 @@ function killThreads(
 ): () => void {
   if (deaths === 0) return () => {};
   const random = randomOf(seed + 99);
-  let left = Math.min(deaths, shards * DEATHS_MAX);
+  const count = Math.min(deaths, shards * DEATHS_MAX);
+  let left = count;
   const points = Object.values(FaultPoint);
+  const armed: { readonly shard: number; readonly point: FaultPoint }[] = [];
+  /** Says which of them have happened. */
+  const look = () => {
+    for (const fault of armed.splice(0)) {
+      if (hasFired(faults, fault.shard, fault.point)) console.log("died");
+      else armed.push(fault);
+    }
+  };
   const timer = setInterval(
     () => {
-      if (left-- <= 0) clearInterval(timer);
-      else armFault(faults, left % shards, points[random(points.length)]!, 1 + random(3));
+      look();
+      if (left-- <= 0) return;
+      const fault = { shard: left % shards, point: points[random(points.length)]! };
+      armFault(faults, fault.shard, fault.point, 1 + random(3));
+      armed.push(fault);
     },
-    milliseconds / (left + 1),
+    milliseconds / (count + 1),
   );
   return () => {
     clearInterval(timer);
+    look();
     new Int32Array(faults).fill(0);
   };
 }

@@ -19,8 +19,11 @@ import { keyOf, readOperations } from "./operation.js";
 import type { ProgramOptions } from "./serializability-program.js";
 
 const PROGRAM = "../torture/serializability/serializability-program.js";
-const ROUND_MS = 2500;
+/** Long lives: threads that have just started are ten times slower than those whose code has been compiled. */
+const LIFE_MS = 15_000;
 const LIVES = 3;
+/** Of each thread in a life: the history of all lives of a store is judged in one piece, and has to fit into memory. */
+const CALLS_MAX = 30_000;
 
 export const serializability: Torture = {
   name: "serializability",
@@ -42,7 +45,11 @@ async function run(context: TortureContext): Promise<TortureResult> {
     "thread deaths": 0,
     "process kills": 0,
   };
-  const seen = { rounds: 0, "commits of unknown outcome that were made": 0 };
+  const seen = {
+    rounds: 0,
+    "commits of unknown outcome that were made": 0,
+    "memory of the judge, at most (MiB)": 0,
+  };
   const broken: string[] = [];
   const ticker = new Ticker(context);
   for (let round = 0; (round === 0 || Date.now() < context.deadlineMs) && broken.length === 0; round++) {
@@ -51,10 +58,10 @@ async function run(context: TortureContext): Promise<TortureResult> {
     const recordings = join(home, "recordings");
     mkdirSync(recordings, { recursive: true });
     const options = optionsOf(context, round);
-    for (let life = 0; life < LIVES; life++) {
-      const isKilled = await live(context, path, recordings, `life-${life}`, options);
+    for (let life = 0; life < LIVES && (life === 0 || Date.now() < context.deadlineMs); life++) {
+      const { isKilled, deaths } = await live(context, path, recordings, String(life), options);
       if (isKilled) tried["process kills"]++;
-      tried["thread deaths"] += options.deaths;
+      tried["thread deaths"] += deaths;
     }
     const operations = readOperations(
       readdirSync(recordings).map((name) => readFileSync(join(recordings, name), "utf8")),
@@ -69,6 +76,10 @@ async function run(context: TortureContext): Promise<TortureResult> {
     tried.reads += verdict.reads;
     seen["commits of unknown outcome that were made"] += verdict.settled;
     seen.rounds++;
+    seen["memory of the judge, at most (MiB)"] = Math.max(
+      seen["memory of the judge, at most (MiB)"],
+      Math.round(process.memoryUsage.rss() / 2 ** 20),
+    );
     broken.push(...verdict.broken.map((sentence) => `round ${round}: ${sentence}`));
     const report = await verifyStore(path);
     broken.push(...report.problems.map(({ where, what }) => `round ${round}: ${where}: ${what}`));
@@ -80,42 +91,45 @@ async function run(context: TortureContext): Promise<TortureResult> {
 
 function optionsOf({ random, seconds, breakage, seed }: TortureContext, round: number): ProgramOptions {
   const shards = [1, 2, 3, 5][random(4)]!;
+  const durability = random(2) === 0 ? "sync" : "relaxed";
   return {
     shards,
     threads: 2,
-    callers: 3 + random(6),
-    milliseconds: Math.min(ROUND_MS, (seconds * 1000) / LIVES),
-    durability: random(2) === 0 ? "sync" : "relaxed",
+    // With flushes it is them that callers wait for, and they are shared.
+    callers: durability === "sync" ? 24 + random(40) : 4 + random(12),
+    calls: CALLS_MAX,
+    milliseconds: Math.min(LIFE_MS, (seconds * 1000) / LIVES),
+    durability,
     seed: seed + round * 1000,
-    deaths: round % 2 === 1 ? shards * 2 : 0,
+    deaths: round % 3 === 0 ? 0 : shards * 2,
     breakage: breakage as ProgramOptions["breakage"],
   };
 }
 
-/** One life of the process. Says whether it was killed. */
+/** One life of the process. Says whether it was killed, and how many of its shard threads had died. */
 async function live(
   { random }: TortureContext,
   path: string,
   recordings: string,
   life: string,
   options: ProgramOptions,
-): Promise<boolean> {
+): Promise<{ readonly isKilled: boolean; readonly deaths: number }> {
   const child = new Child(PROGRAM, [
     path,
     recordings,
     life,
     JSON.stringify({ ...options, seed: options.seed + random(1000) }),
   ]);
-  const isKilled = random(2) === 0;
-  if (isKilled) {
-    await child.saysLine("calling");
+  await child.saysLine("calling");
+  if (random(2) === 0) {
     await child.livesFor(50 + random(options.milliseconds));
     child.kill("SIGKILL");
-  }
+  } else await child.livesFor(options.milliseconds);
   const end = await child.end();
   if (end.how !== 0 && end.how !== "SIGKILL")
     throw new Error(`the callers' process ended with ${end.how}: ${end.errors}`);
-  return end.how === "SIGKILL";
+  const deaths = end.lines.filter((line) => line === "died").length;
+  return { isKilled: end.how === "SIGKILL", deaths };
 }
 
 /** The commits in the change logs: each has set a key to its own number. */
