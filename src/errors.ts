@@ -43,6 +43,7 @@ export type KvErrorCode =
   | "KV_NOT_THE_OWNER"
   | "KV_TARGET_EXISTS"
   | "KV_IN_USE"
+  | "KV_TOO_MANY_SNAPSHOTS"
   | "KV_STORAGE"
   | "KV_ACCESS_DENIED"
   | "KV_UNREACHABLE"

@@ -180,6 +180,18 @@ export const CUT_PAUSE_MS_MAX = 5;
 /** Longest time a blocking read waits for an unfinished round, in milliseconds. */
 export const ROUND_WAIT_MS_MAX = 5_000;
 
+/**
+ * Snapshots, and initial states of feeds, that one thread may have open at a time. Each is a reader of every shard, and all threads together
+ * stay below `STORE_READERS_MAX`, with room for the reads that are under way.
+ */
+export const SNAPSHOTS_MAX = 4000;
+
+/** Addresses that are reserved for the map of one shard's file, in bytes: it is as large as the file may become, and takes no memory. */
+export const MAP_BYTES = 2 ** 40;
+
+/** Readers of one shard's file. Each slot is 64 bytes of a sparse file. */
+export const STORE_READERS_MAX = 2 ** 17;
+
 /** Age at which an open snapshot is released, in milliseconds: it pins pages, and the file grows. */
 export const SNAPSHOT_AGE_MS_MAX = 60_000;
 

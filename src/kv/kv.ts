@@ -284,7 +284,11 @@ export class Kv {
     return openChangeFeed<T>(this.#scope, selectors, options);
   }
 
-  /** The state of the whole store at this moment, for many reads. Close it soon: it pins pages of the files. */
+  /**
+   * The state of the whole store at this moment, for many reads. Close it soon: it pins pages of the files.
+   *
+   * @throws KvError KV_TOO_MANY_SNAPSHOTS beyond 4000 in one thread, initial states of feeds counted; everything else goes on.
+   */
   async snapshot(): Promise<KvSnapshot> {
     this.#checkOpen();
     const cut = await this.#caller.reader.snapshot();

@@ -106,9 +106,10 @@ export class Checkpointer {
   }
 
   async #tick(): Promise<void> {
-    const moment = this.#take();
-    if (moment === null) return;
+    let moment: Moment | null = null;
     try {
+      moment = this.#take();
+      if (moment === null) return;
       if (nameOfStates(moment.states) === this.#named) {
         this.#delayMs = this.#options.intervalMs;
         moment.letGo();
@@ -122,7 +123,7 @@ export class Checkpointer {
       putInPlace();
       this.#keep(moment);
     } catch (error) {
-      moment.letGo();
+      moment?.letGo();
       if (this.#state === "closed") return;
       this.#delayMs = this.#options.intervalMs;
       // Acknowledged writes are safe from the death of the process still, and the last checkpoint from power loss.

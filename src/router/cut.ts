@@ -21,6 +21,7 @@ import type { HeldSnapshot, ShardStore } from "../store/shard-store.js";
 export class Cut {
   readonly #snapshots: ReadonlyMap<number, HeldSnapshot>;
   #done = false;
+  #onDone: (() => void) | null = null;
 
   constructor(snapshots: ReadonlyMap<number, HeldSnapshot>) {
     this.#snapshots = snapshots;
@@ -32,11 +33,17 @@ export class Cut {
     return snapshot;
   }
 
+  /** Calls `listener` when it is let go. */
+  whenDone(listener: () => void): void {
+    this.#onDone = listener;
+  }
+
   /** Lets go of the snapshots. Idempotent. */
   done(): void {
     if (this.#done) return;
     this.#done = true;
     for (const snapshot of this.#snapshots.values()) snapshot.done();
+    this.#onDone?.();
   }
 }
 

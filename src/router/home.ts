@@ -6,6 +6,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { KvCorruptError, KvStorageError } from "../errors.js";
 import { PARTITION_DEPTH_DEFAULT } from "../limits.js";
+import { checkAddressSpace } from "../store/address-space.js";
 import { removeCheckpoint, restoreCheckpoint } from "../store/checkpoint.js";
 import { clearCompaction } from "../store/compaction.js";
 import { PageDamage } from "../store/data-file.js";
@@ -68,9 +69,10 @@ export class Home {
   /**
    * Before LMDB maps the data files: puts a checkpoint back if the power has gone, and looks at each file for what would end the process.
    *
-   * @throws KvCorruptError when a file is cut off or its first pages are damaged.
+   * @throws KvCorruptError when a file is cut off or its first pages are damaged; KvStorageError when it can't be mapped.
    */
   prepareShards(): void {
+    checkAddressSpace(this.path, this.directories.length);
     if (this.isPrivate) return;
     try {
       restoreCheckpoint(this.path, this.directories);

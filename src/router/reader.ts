@@ -14,6 +14,8 @@ import type { KvClock } from "../clock.js";
 import { entryExpiresAtMs, isExpired } from "../codec/entry.js";
 import { compareBytes, partitionOf, sharedParts } from "../codec/key.js";
 import type { KeyRange } from "../codec/key-range.js";
+import { KvError } from "../errors.js";
+import { SNAPSHOTS_MAX } from "../limits.js";
 import { type Control, ShardState } from "../ring/control.js";
 import type { ShardStore } from "../store/shard-store.js";
 import { type Cut, Cuts } from "./cut.js";
@@ -43,6 +45,7 @@ export class Reader {
   readonly #clock: KvClock;
   readonly #seenCommits: Int32Array;
   readonly #allShards: readonly number[];
+  #openSnapshots = 0;
 
   constructor(
     control: Control,
@@ -98,9 +101,22 @@ export class Reader {
     }
   }
 
-  /** A cut of the whole store. */
-  snapshot(): Promise<Cut> {
-    return this.cuts.take(this.#allShards);
+  /** A cut of the whole store, for as long as its holder wants. Throws KvError KV_TOO_MANY_SNAPSHOTS. */
+  async snapshot(): Promise<Cut> {
+    if (this.#openSnapshots >= SNAPSHOTS_MAX)
+      throw new KvError(
+        "KV_TOO_MANY_SNAPSHOTS",
+        `${this.#openSnapshots} snapshots and initial states of feeds are open in this thread, limit ${SNAPSHOTS_MAX}: close some of them first`,
+      );
+    this.#openSnapshots++;
+    try {
+      const cut = await this.cuts.take(this.#allShards);
+      cut.whenDone(() => this.#openSnapshots--);
+      return cut;
+    } catch (error) {
+      this.#openSnapshots--;
+      throw error;
+    }
   }
 
   readMany<T>(keys: readonly Uint8Array[], cut: Cut, decode: DecodeEntry<T>): T[] {

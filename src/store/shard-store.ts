@@ -19,7 +19,7 @@
 import { statfsSync } from "node:fs";
 import { open } from "lmdb";
 import { KvStorageError } from "../errors.js";
-import { PAGE_SIZE_BYTES } from "../limits.js";
+import { MAP_BYTES, PAGE_SIZE_BYTES, STORE_READERS_MAX } from "../limits.js";
 import { QueueStore } from "./queue-store.js";
 import {
   decodeHead,
@@ -84,8 +84,6 @@ function readKey(source: Uint8Array, start: number, end: number): Uint8Array {
   return key;
 }
 
-const MAP_BYTES = 2 ** 40;
-const READERS_MAX = 1024;
 const TABLE_OPTIONS = { encoding: "binary", keyEncoding: "binary" } as const;
 const EMPTY = new Uint8Array(0);
 
@@ -139,7 +137,7 @@ export class ShardStore {
       mapSize: MAP_BYTES,
       pageSize: PAGE_SIZE_BYTES,
       maxDbs: 16,
-      maxReaders: READERS_MAX,
+      maxReaders: STORE_READERS_MAX,
       overlappingSync: false,
       noSync: this.#durability === "relaxed",
       eventTurnBatching: false,

@@ -8,7 +8,7 @@ import { randomOf, seedFrom } from "./random.js";
 import { temporaryDirectory } from "./temporary-directory.js";
 
 const SEED = seedFrom("BELFRY_COMPACT_CRASH_SEED");
-const ROUNDS = Number(process.env["BELFRY_COMPACT_CRASH_ROUNDS"] ?? 4);
+const ROUNDS = Number(process.env["BELFRY_COMPACT_CRASH_ROUNDS"] ?? 2);
 
 test.each(["sync", "relaxed"] as const)(
   `a store that is killed while it is compacted has all of it (%s, BELFRY_COMPACT_CRASH_SEED=${SEED})`,

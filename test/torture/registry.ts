@@ -3,6 +3,7 @@
  */
 import { crash } from "./crash/crash.js";
 import { damage } from "./damage.js";
+import { exhaustion } from "./exhaustion.js";
 import { fullDisk } from "./full-disk.js";
 import { hostile } from "./hostile.js";
 import { overload } from "./overload.js";
@@ -21,5 +22,6 @@ export const TORTURES: readonly Torture[] = [
   overload,
   hostile,
   fullDisk,
+  exhaustion,
   soak,
 ];
