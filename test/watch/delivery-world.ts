@@ -151,6 +151,8 @@ export class World {
   openWatch(): void {
     const encoded = WATCHED.map(encodeKey);
     const read = async () => {
+      // As a cut does: what a shard has of a round is read when all have it.
+      while (this.shards.some(({ inRound, phase }) => inRound && phase !== "taken")) await turns(1);
       const cut = WATCHED.map((key) => this.visible.get(JSON.stringify(key)) ?? null);
       await null;
       return cut;
