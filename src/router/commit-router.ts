@@ -31,6 +31,7 @@ import type { Control } from "../ring/control.js";
 import { FrameBatch } from "../ring/frame-ring.js";
 import { isLaterRound, ROUND_FRAME_BYTES_MAX, type RoundEntry, type RoundRing } from "../ring/round-ring.js";
 import type { InlinePath } from "./inline-path.js";
+import { RequestTable } from "./request-table.js";
 import { bodyBytes, encodeCommit, type RequestBody, type ShardClient } from "./shard-client.js";
 
 /** Time between two looks at the commits of a round that lost one of its threads, in milliseconds. */
@@ -79,13 +80,14 @@ export class CommitRouter {
   readonly #clients: readonly ShardClient[];
   /** Each client in a list of its own, for commits that have one participant. */
   readonly #alone: readonly (readonly ShardClient[])[];
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new RequestTable<Pending>();
   /** Commits without room, by shard; the last queue is that of the rounds. */
   readonly #backlogs: Pending[][];
   readonly #frames = new FrameBatch();
   readonly #roundEntries: { pending: Pending; entry: RoundEntry }[] = [];
   #backlogBytes = 0;
-  #nextRequestId = 1;
+  /** Whose turn it is to take what any shard can. */
+  #appendTurn = 0;
   #flushScheduled = false;
   /** Commits that were started since the last flush, for which the process is to be kept alive. */
   #unheld = 0;
@@ -160,7 +162,7 @@ export class CommitRouter {
       const refusal = this.#refusalOf(participants);
       if (refusal !== null) return reject(refusal);
       const pending: Pending = {
-        requestId: this.#takeRequestId(),
+        requestId: this.#pending.takeId(),
         body,
         participants,
         replyBytes,
@@ -190,7 +192,7 @@ export class CommitRouter {
         this.#backlogBytes += pending.bytes;
         backlog.push(pending);
       }
-      this.#pending.set(pending.requestId, pending);
+      this.#pending.add(pending);
       this.#scheduleFlush();
     });
   }
@@ -202,8 +204,7 @@ export class CommitRouter {
 
   /** Whether a shard still owes an answer. */
   get isAwaiting(): boolean {
-    for (const { isStarted } of this.#pending.values()) if (isStarted) return true;
-    return false;
+    return this.#pending.all().some(({ isStarted }) => isStarted);
   }
 
   /** Lets what is sent from now on wait in the backlog, until {@link resume}. */
@@ -228,7 +229,7 @@ export class CommitRouter {
 
   /** Gives up the commits of one owner: they may or may not be applied. */
   abandon(owner: CommitOwner, error: () => Error): void {
-    for (const pending of this.#pending.values()) {
+    for (const pending of this.#pending.all()) {
       if (pending.owner === owner) this.#giveUp(pending, error());
     }
   }
@@ -240,9 +241,9 @@ export class CommitRouter {
    * to do with its shard but shared the round.
    */
   shardRestarted(shard: number): void {
-    const orphans = [...this.#pending.values()].filter(
-      (pending) => isMulti(pending.participants) && !this.#isWaiting(pending),
-    );
+    const orphans = this.#pending
+      .all()
+      .filter((pending) => isMulti(pending.participants) && !this.#isWaiting(pending));
     if (orphans.length === 0) return;
     const { rounds, control } = this.#options;
     // Each of them is in the active round, or in the next.
@@ -265,7 +266,7 @@ export class CommitRouter {
     const { shard } = error;
     this.#refusals[shard] = error;
     if (!roundsGoOn) this.#roundRefusal = error;
-    for (const pending of [...this.#pending.values()]) {
+    for (const pending of this.#pending.all()) {
       const isHit =
         ((pending.participants >>> shard) & 1) === 1 || (!roundsGoOn && isMulti(pending.participants));
       if (!isHit) continue;
@@ -275,7 +276,7 @@ export class CommitRouter {
       );
     }
     for (const queue of this.#backlogs) {
-      const kept = queue.filter((pending) => this.#pending.has(pending.requestId));
+      const kept = queue.filter((pending) => this.#pending.get(pending.requestId) === pending);
       for (const pending of queue) if (!kept.includes(pending)) this.#backlogBytes -= pending.bytes;
       queue.length = 0;
       queue.push(...kept);
@@ -315,7 +316,7 @@ export class CommitRouter {
 
   /** Appending commits take turns over the shards. */
   #anyShard(): number {
-    return this.#nextRequestId % this.#clients.length;
+    return this.#appendTurn++ % this.#clients.length;
   }
 
   #queueOf(participants: number): number {
@@ -485,12 +486,6 @@ export class CommitRouter {
   #clientsOf(pending: Pending): readonly ShardClient[] {
     if (!isMulti(pending.participants)) return this.#alone[31 - Math.clz32(pending.participants)]!;
     return this.#clients.filter((client) => ((pending.participants >>> client.shard) & 1) === 1);
-  }
-
-  #takeRequestId(): number {
-    do this.#nextRequestId = (this.#nextRequestId + 1) >>> 0;
-    while (this.#pending.has(this.#nextRequestId));
-    return this.#nextRequestId;
   }
 }
 
