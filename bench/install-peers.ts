@@ -17,6 +17,6 @@ export function installPeers(): number {
   // By force: some of them ask for a newer Node than this one, and are run in it.
   const args = ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--force", ...PEER_PACKAGES];
   const { status } = spawnSync("npm", args, { cwd: directory, stdio: "inherit" });
-  console.error("redis is measured when redis-server is on the PATH");
+  console.error("redis, etcd and nats are measured when redis-server, etcd and nats-server are on the PATH");
   return status ?? 1;
 }

@@ -18,6 +18,8 @@ const LOADERS: Readonly<Record<string, () => Promise<Peer>>> = {
   deno: async () => (await import("./deno.js")).deno,
   valkeyrie: async () => (await import("./valkeyrie.js")).valkeyrie,
   redis: async () => (await import("./redis.js")).redis,
+  etcd: async () => (await import("./etcd.js")).etcd,
+  nats: async () => (await import("./nats.js")).nats,
 };
 
 /** The names of all, Belfry first. */
@@ -35,6 +37,9 @@ export const PEER_PACKAGES: readonly string[] = [
   "valkeyrie@0.8.4",
   `node-${process.platform}-${process.arch}@22`,
   "redis@6.3.1",
+  "etcd3@1.1.2",
+  "@nats-io/transport-node@3.4.0",
+  "@nats-io/kv@3.4.0",
 ];
 
 /** The adapter of that name. */

@@ -49,7 +49,7 @@ function watchCost(name: string, about: string, watchers: number, isInterested: 
     needs: ["watch", "set"],
     durabilities: RELAXED,
     shows: "throughput",
-    peers: watchers > 1000 ? ["belfry"] : ["belfry", "deno", "redis"],
+    peers: watchers > 1000 ? ["belfry"] : ["belfry", "deno", "redis", "etcd", "nats"],
     start: (store) => ({
       prepare: async () => {
         await fill(store);
