@@ -73,8 +73,11 @@ describe.each(CASES)("$peer.name ($mode.setting), $reason", ({ peer, mode, reaso
       const stop = await store.watch!(["watched", 1], (value) => heard.push(value));
       await store.watch!(["watched", 10], (value) => elsewhere.push(value));
       const numbers = Array.from({ length: 10 }, (_, number) => ({ number }));
-      for (const value of numbers) await store.set(["watched", 1], value);
-      await expect.poll(() => heard).toEqual(numbers);
+      for (const value of numbers) {
+        await store.set(["watched", 1], value);
+        // A bucket without history leaves out what was replaced before it could be sent.
+        await expect.poll(() => heard.at(-1)).toEqual(value);
+      }
       await stop();
       await store.set(["watched", 1], "after");
       await store.set(["watched", 10], "end");

@@ -1,5 +1,6 @@
 /**
  * Owns the watch stream of etcd that all watchers of a store share: each has a number of its own, by which the server's answers find it.
+ * A stream that fails is told by the next `add`, and by `close`.
  */
 
 /** The server's answers, as etcd3 decodes them: 64-bit numbers are decimal text. */
@@ -21,6 +22,7 @@ export interface WatchStream {
 interface Watcher {
   readonly heard: (value: Buffer) => void;
   readonly created: () => void;
+  /** Heard of by nobody once the watch is made. */
   readonly failed: (error: Error) => void;
 }
 
@@ -28,14 +30,13 @@ export class EtcdWatches {
   readonly #stream: WatchStream;
   readonly #watchers = new Map<string, Watcher>();
   #lastId = 0;
+  #isClosed = false;
+  #failure: Error | undefined;
 
   constructor(stream: WatchStream) {
     this.#stream = stream;
     stream.on("data", (response) => this.#take(response));
-    // Also how it tells that it was cancelled, when nobody waits any more.
-    stream.on("error", (error) => {
-      for (const { failed } of this.#watchers.values()) failed(error);
-    });
+    stream.on("error", (error) => this.#fail(error));
   }
 
   /** Resolves, when the server has the watch, with what ends it. */
@@ -43,6 +44,7 @@ export class EtcdWatches {
     // The server reads 0 as "choose one".
     const id = String(++this.#lastId);
     return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) throw this.#failure;
       const remove = (): void => {
         if (this.#watchers.delete(id)) this.#stream.write({ cancel_request: { watch_id: id } });
       };
@@ -51,14 +53,24 @@ export class EtcdWatches {
     });
   }
 
+  /** @throws what the stream or a watch has failed of before. */
   close(): void {
+    this.#isClosed = true;
     this.#stream.cancel();
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** A stream that is cancelled says so as an error. */
+  #fail(error: Error): void {
+    if (this.#isClosed) return;
+    this.#failure ??= error;
+    for (const { failed } of this.#watchers.values()) failed(error);
   }
 
   #take({ watch_id, created, canceled, cancel_reason, events }: WatchResponse): void {
     const watcher = this.#watchers.get(watch_id);
     if (watcher === undefined) return;
-    if (canceled) watcher.failed(new Error(`etcd cancelled a watch: ${cancel_reason}`));
+    if (canceled) this.#fail(new Error(`etcd cancelled a watch: ${cancel_reason}`));
     else if (created) watcher.created();
     for (const { type, kv } of events) if (type === "Put") watcher.heard(kv.value);
   }

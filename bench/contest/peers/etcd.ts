@@ -62,9 +62,12 @@ export const etcd: Peer = {
     const hosts = `127.0.0.1:${port}`;
     const { client, stop } = await startServer("etcd", args, () => connect(Etcd3, hosts));
     const close = async (): Promise<void> => {
-      client.watches.close();
-      client.etcd.close();
-      await stop();
+      try {
+        client.watches.close();
+      } finally {
+        client.etcd.close();
+        await stop();
+      }
     };
     return store(client, close);
   },

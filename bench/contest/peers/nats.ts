@@ -1,6 +1,7 @@
 /**
  * NATS KV, a JetStream in files, on the loopback interface, by the packages @nats-io/transport-node and @nats-io/kv. Parts of a key are
- * tokens of a subject. It has no commit of several keys, and lists in the order of writing.
+ * tokens of a subject. It has no commit of several keys, lists in the order of writing, and its watchers miss what is replaced before it
+ * was sent.
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -88,6 +89,8 @@ jetstream { store_dir: ${JSON.stringify(join(directory, "nats"))} }
 }
 
 function store(bucket: Bucket, close: () => Promise<void>): PeerStore {
+  /** Of a watch that ended by itself; told when the store is closed. */
+  let failure: unknown;
   return {
     set: (key, value) => bucket.put(subject(key), serialize(value)),
     get: async (key) => {
@@ -106,12 +109,18 @@ function store(bucket: Bucket, close: () => Promise<void>): PeerStore {
     watch: async (key, heard) => {
       const entries = await bucket.watch({ key: subject(key), include: "updates" });
       // Ends with the watch or the connection.
-      void (async () => {
+      const read = async (): Promise<void> => {
         for await (const { value } of entries) heard(deserialize(value));
-      })();
+      };
+      read().catch((error: unknown) => {
+        failure ??= error;
+      });
       return () => entries.stop();
     },
-    close,
+    close: async () => {
+      await close();
+      if (failure !== undefined) throw failure;
+    },
   };
 }
 
