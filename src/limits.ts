@@ -128,6 +128,15 @@ export const LOG_TRIM_INTERVAL_MS = 5000;
 /** Expired entries that are swept in one transaction. */
 export const SWEEP_ENTRIES_MAX = 1000;
 
+/**
+ * Counter values that are left out each time an existing store is opened: more than may have been given out since the last that is in the store. They are known outside, in
+ * positions and versionstamps of what changed nothing or what a power cut took, and none may be given out again.
+ */
+export const COUNTERS_LEFT_OUT = 2 ** 20;
+
+/** Counter values after which a transaction that changes nothing leaves a mark of its own in the store: well within those that are left out. */
+export const COUNTERS_UNMARKED_MAX = 2 ** 16;
+
 /** Commits that a caller makes by itself in one transaction; more than that are the shard's work, beside the caller's. */
 export const INLINE_COMMITS_MAX = 32;
 

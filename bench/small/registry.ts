@@ -3,6 +3,7 @@
  */
 import { changeRecord } from "./change-record.js";
 import { changeRing } from "./change-ring.js";
+import { dispatcher } from "./dispatcher.js";
 import { frameRing } from "./frame-ring.js";
 import { keyCodec } from "./key-codec.js";
 import { valueCodec } from "./value-codec.js";
@@ -13,5 +14,6 @@ export const SMALL_WORKLOADS: readonly SmallWorkload[] = [
   valueCodec,
   changeRecord,
   changeRing,
+  dispatcher,
   frameRing,
 ];

@@ -104,7 +104,7 @@ export class Engine {
     home.prepareShards();
     const stores = openStores(directories, options.durability);
     try {
-      return new Engine(home, directories, stores, recover(stores), options);
+      return new Engine(home, directories, stores, recover(stores, home.isNew), options);
     } catch (error) {
       // Open stores without the lock would be another process's trouble.
       await Promise.all(stores.map((store) => store.close()));

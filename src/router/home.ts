@@ -30,6 +30,8 @@ export class Home {
   readonly manifest: Manifest;
   /** Each shard's directory. */
   readonly directories: readonly string[];
+  /** Nobody has opened it before. */
+  readonly isNew: boolean;
   /** Nobody else will ever open it: it goes when the engine does. */
   readonly isPrivate: boolean;
   readonly #lock: OwnerLock;
@@ -51,17 +53,25 @@ export class Home {
     readManifest(real, wish);
     const lock = await OwnerLock.acquire(real);
     try {
-      return new Home(real, lock, readManifest(real, wish) ?? newManifest(real, wish), path === null);
+      return new Home(real, lock, readManifest(real, wish), wish, path === null);
     } catch (error) {
       lock.release();
       throw error;
     }
   }
 
-  private constructor(path: string, lock: OwnerLock, manifest: Manifest, isPrivate: boolean) {
+  private constructor(
+    path: string,
+    lock: OwnerLock,
+    found: Manifest | null,
+    wish: ManifestWish,
+    isPrivate: boolean,
+  ) {
+    const manifest = found ?? newManifest(path, wish);
     this.path = path;
     this.#lock = lock;
     this.manifest = manifest;
+    this.isNew = found === null;
     this.isPrivate = isPrivate;
     this.directories = Array.from({ length: manifest.shards }, (_, shard) => shardDirectory(path, shard));
   }

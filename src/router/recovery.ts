@@ -5,12 +5,13 @@
  * the newest redo record of any shard is the only one that may have to be applied, to those of its participants that are behind it.
  */
 import { readCounter } from "../codec/versionstamp.js";
+import { COUNTERS_LEFT_OUT } from "../limits.js";
 import { isLaterRound } from "../ring/round-ring.js";
 import { decodeRedo } from "../shard/redo.js";
 import type { ShardStore } from "../store/shard-store.js";
 
 export interface Recovery {
-  /** The largest counter value found anywhere. */
+  /** The counter value to go on after: above all that were ever given out. */
   readonly counter: number;
   /** The last round that any shard has committed. */
   readonly round: number;
@@ -18,7 +19,17 @@ export interface Recovery {
   readonly redos: readonly (Uint8Array | null)[];
 }
 
-export function recover(stores: readonly ShardStore[]): Recovery {
+/**
+ * @param isNew Whether nobody has opened the store before. Otherwise counter values may have been given out that the store does not know of: by
+ * transactions that changed nothing, and by commits that a power cut has taken. Who keeps such a versionstamp or position must not find it below one
+ * that is given out now, or he would pass over what it stands for.
+ */
+export function recover(stores: readonly ShardStore[], isNew: boolean): Recovery {
+  const found = find(stores);
+  return isNew ? found : { ...found, counter: found.counter + COUNTERS_LEFT_OUT };
+}
+
+function find(stores: readonly ShardStore[]): Recovery {
   let counter = 0;
   let round = 0;
   let newest: Uint8Array | null = null;

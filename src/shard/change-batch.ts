@@ -7,7 +7,9 @@
  * Invariants
  * 1. `apply` and `finish` run inside the store's transaction; `publish` after it has committed, and never when it has not.
  * 2. Versionstamps grow from one commit to the next.
- * 3. A log row ends where a commit ends. Its key is the versionstamp of its last record, not that of a later commit which changed
+ * 3. A counter value that was given out is at most so far above what the shard's head says (limits.ts): what is left out at the next opening
+ *    covers it.
+ * 4. A log row ends where a commit ends. Its key is the versionstamp of its last record, not that of a later commit which changed
  *    nothing here: whoever has read the row up to its last record does not get it again.
  */
 
@@ -22,8 +24,8 @@ import {
   writeStubRecord,
 } from "../codec/change-record.js";
 import { ENTRY_HEADER_BYTES, type EntryHeader, encodeEntry, writeEntry } from "../codec/entry.js";
-import { VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
-import { LOG_ROW_BYTES_MAX } from "../limits.js";
+import { readCounter, VERSIONSTAMP_BYTES, writeVersionstamp } from "../codec/versionstamp.js";
+import { COUNTERS_UNMARKED_MAX, LOG_ROW_BYTES_MAX } from "../limits.js";
 import { type ChangeRingWriter, maxRecordBytes } from "../ring/change-ring.js";
 import { RECORD_ALIGNMENT_BYTES } from "../ring/layout.js";
 import type { ShardHead, ShardStore } from "../store/shard-store.js";
@@ -60,6 +62,7 @@ export class ChangeBatch {
   #counter = 0;
   #order = 0;
   #stamped = false;
+  #takenCounter = 0;
   #recordedCounter = 0;
   #recordedOrder = 0;
   #nowMs = 0;
@@ -85,6 +88,7 @@ export class ChangeBatch {
     this.#rowStart = 0;
     this.#oversized = [];
     this.#stamped = false;
+    this.#takenCounter = 0;
   }
 
   /** The earliest due time that was written since the last reset; `Infinity` when none was. */
@@ -125,10 +129,20 @@ export class ChangeBatch {
     if (this.#end - this.#rowStart >= LOG_ROW_BYTES_MAX) this.#endRow();
   }
 
+  /** Notes a counter value that this transaction has taken, whether it gives out a versionstamp of it or not. */
+  noteCounter(counter: number): void {
+    this.#takenCounter = counter;
+  }
+
   /** Writes what is left of the log, trims it, and writes where the shard stands now if anything has moved. */
   finish(): void {
     this.#endRow();
     const before = this.#store.head() ?? NEW_SHARD;
+    if (
+      !this.#stamped &&
+      this.#takenCounter > readCounter(before.lastVersionstamp, 0) + COUNTERS_UNMARKED_MAX
+    )
+      this.closeCommit(this.#takenCounter, 0);
     const logBytes = before.logBytes + this.#logBytes;
     const trimmed = this.#trimmer.rowsToTrim(logBytes, this.#nowMs);
     if (!this.#stamped && trimmed.length === 0) return;

@@ -36,9 +36,10 @@ export class CommitExecutor {
   }
 
   /** Begins a transaction: from here on the watermark stays below what it commits. */
-  begin(): void {
+  begin(batch: ChangeBatch): void {
     this.#counter = this.#writer.control.takeCounter(this.#writer.shard);
     this.#order = -1;
+    batch.noteCounter(this.#counter);
   }
 
   /** Executes one commit. One that fails has written nothing. */

@@ -73,7 +73,7 @@ export class InlineCommits {
     try {
       this.#writer.commitNow(commits.length, (batch) => {
         const nowMs = this.#writer.clock.nowMs();
-        this.#executor.begin();
+        this.#executor.begin(batch);
         replies = commits.map((commit) => this.#executor.execute(commit, batch, nowMs));
       });
       return replies;

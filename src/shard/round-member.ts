@@ -193,6 +193,7 @@ export class RoundMember {
     for (;;) {
       try {
         this.#writer.commitNow(round.commits.length, (batch) => {
+          batch.noteCounter(round.counter);
           for (const decided of round.commits)
             this.#applyCommit(round, commitOf(decided), decided.index, batch);
           store.putRound(round.round, encodeRedo(round));

@@ -142,7 +142,7 @@ export class SingleCommits {
 
   #execute(requests: readonly Request[], batch: ChangeBatch): void {
     const nowMs = this.#writer.clock.nowMs();
-    this.#executor.begin();
+    this.#executor.begin(batch);
     // What is due goes with the transaction that there is anyway, before whoever asks for it.
     if (this.#queue.nextDueMs <= nowMs) this.#queue.moveDue(nowMs, QUEUE_MOVES_MAX);
     for (const request of requests) {
