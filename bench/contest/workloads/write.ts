@@ -118,8 +118,10 @@ export const valueSizes: readonly Workload[] = VALUE_BYTES.map((bytes) => ({
   shows: "throughput",
   series: { name: "bytes of a value", at: bytes },
   start: (store) => {
-    const value = sampleBytes(bytes);
-    const step = (number: number): unknown => store.set(["values", number % 100], value);
+    // Never what is there already: SQLite writes nothing then, and flushes nothing.
+    const values = [sampleBytes(bytes), sampleBytes(bytes).fill(1, 0, 1)];
+    const step = (number: number): unknown =>
+      store.set(["values", number % 100], values[Math.trunc(number / 100) % 2]);
     return { round: ({ seconds }) => closedLoop({ seconds, inFlight: 16, step }) };
   },
 }));
