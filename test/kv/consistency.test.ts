@@ -5,6 +5,8 @@ import { describe, expect, test } from "vitest";
 import type { Kv, KvEntryMaybe, KvKey } from "../../src/index.js";
 import { keyOnEachShard, tempKv } from "./temp-store.js";
 
+/** Five shards and two busy threads on few cores take their time. */
+const LONG = { timeout: 120_000 };
 const ACCOUNTS = 6;
 const START = 100;
 const TRANSFERS = 150;
@@ -209,11 +211,11 @@ describe.each([2, 5])(
       expect((await read(kv)).every((value) => value === WRITES)).toBe(true);
     }
 
-    test("are seen by getMany in that order: a cut is one moment of the store", async () => {
+    test("are seen by getMany in that order: a cut is one moment of the store", LONG, async () => {
       await whileWriting(async (kv) => (await kv.getMany<number[]>(keys)).map(({ value }) => value));
     });
 
-    test("are seen by list and by a snapshot in that order", async () => {
+    test("are seen by list and by a snapshot in that order", LONG, async () => {
       let turn = 0;
       await whileWriting(async (kv) => {
         const found = new Map<unknown, number | null>();
