@@ -28,8 +28,8 @@ const ROW_HEIGHT = 24;
 const OURS = "var(--us, #b4590b)";
 const THEIRS = "var(--them, #8b8d98)";
 
-/** Horizontal bars from one zero. */
-export function barChart(bars: readonly Bar[]): string {
+/** Horizontal bars from one zero. The title is what a screen reader says of it. */
+export function barChart(title: string, bars: readonly Bar[]): string {
   const most = Math.max(...bars.map(({ value, high }) => Math.max(value, high)), Number.MIN_VALUE);
   const room = WIDTH - LABEL_WIDTH - TEXT_WIDTH;
   const at = (value: number): number => LABEL_WIDTH + (value / most) * room;
@@ -41,13 +41,13 @@ export function barChart(bars: readonly Bar[]): string {
 <path d="M${at(low).toFixed(1)} ${middle}H${at(high).toFixed(1)}M${at(high).toFixed(1)} ${middle - 4}v8" stroke="var(--fg, #1c2024)" fill="none"/>
 <text class="dim" x="${(Math.max(at(value), at(high)) + 8).toFixed(1)}" y="${middle + 4}">${safe(text)}</text>`;
   });
-  return svg(bars.length * ROW_HEIGHT + 8, rows.join("\n"));
+  return svg(title, bars.length * ROW_HEIGHT + 8, rows.join("\n"));
 }
 
 const PLOT = { left: 80, right: 740, top: 10, bottom: 250 };
 
 /** Lines over two logarithmic axes. */
-export function lineChart(lines: readonly Line[]): string {
+export function lineChart(title: string, lines: readonly Line[]): string {
   const points = lines.flatMap((line) => line.points).filter(({ x, y }) => x > 0 && y > 0);
   if (points.length === 0) return "";
   const x = axis(
@@ -83,7 +83,7 @@ export function lineChart(lines: readonly Line[]): string {
     );
     return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="${isOurs ? 3 : 1.5}"/>${dots.join("")}<text x="${x.at(last.x) + 8}" y="${y.at(last.y) + 4}">${safe(name)}</text>`;
   });
-  return svg(PLOT.bottom + 30, [...ticks, ...drawn].join("\n"));
+  return svg(title, PLOT.bottom + 30, [...ticks, ...drawn].join("\n"));
 }
 
 /** A logarithmic axis over whole powers of ten. */
@@ -100,8 +100,16 @@ function axis(
   return { ticks, at };
 }
 
-function svg(height: number, body: string): string {
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img">${body}</svg>`;
+const FILE_STYLE = `<style>text { font: 12px system-ui, sans-serif; fill: var(--fg, #1c2024); } .dim { fill: #60646c; }
+@media (prefers-color-scheme: dark) { svg { --fg: #edeef0; --us: #ff9a4d; --them: #777b84; } .dim { fill: #b0b4ba; } }</style>`;
+
+/** The chart with the look that its page would give it, for a file of its own. */
+export function aloneInFile(chart: string): string {
+  return `${chart.replace("</title>", `</title>\n${FILE_STYLE}\n`)}\n`;
+}
+
+function svg(title: string, height: number, body: string): string {
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" role="img"><title>${safe(title)}</title>${body}</svg>`;
 }
 
 function safe(text: string): string {

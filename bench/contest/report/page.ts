@@ -2,7 +2,7 @@
  * Owns the results as one HTML page that needs nothing else: bars of throughput, curves of latency, curves of cost as the work grows. Pure.
  */
 import type { ContestReport, Result } from "../contest.js";
-import { barChart, lineChart } from "./chart.js";
+import { aloneInFile, barChart, lineChart } from "./chart.js";
 import { advantage, heatsOf } from "./table.js";
 import { numberText, ratioText, timeText } from "./units.js";
 
@@ -83,7 +83,7 @@ function heatHtml(results: readonly Result[]): string {
 export function chartFiles(report: ContestReport): { readonly name: string; readonly svg: string }[] {
   return heatsOf(report.results).map((results) => {
     const { workload, durability } = results[0]!;
-    return { name: `${workload}-${durability}.svg`, svg: heatChart(best(results)) };
+    return { name: `${workload}-${durability}.svg`, svg: aloneInFile(heatChart(best(results))) };
   });
 }
 
@@ -103,7 +103,8 @@ function heatChart(results: readonly Result[]): string {
     const { median, min, max } = perSecond;
     return { ...ours, value: median, low: min, high: max, text: `${numberText(median)}/s` };
   });
-  return barChart(bars);
+  const { workload, durability, about } = results[0]!;
+  return barChart(`${workload}, ${durability}: ${about}`, bars);
 }
 
 function seriesHtml(name: string, results: readonly Result[]): string {
@@ -116,7 +117,7 @@ function seriesHtml(name: string, results: readonly Result[]): string {
       .map((result) => ({ x: result.series!.at, y: result.perSecond.median })),
   }));
   const { about, unit } = results.at(-1)!;
-  return `<h3>${safe(name)}</h3><p>${safe(about)} (${unit} a second, more is better; both axes are logarithmic)</p>${lineChart(lines)}${tableHtml(results)}`;
+  return `<h3>${safe(name)}</h3><p>${safe(about)} (${unit} a second, more is better; both axes are logarithmic)</p>${lineChart(name, lines)}${tableHtml(results)}`;
 }
 
 function tableHtml(results: readonly Result[]): string {
