@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const RUN_MS_MAX = 20_000;
+const RUN_MS = 20_000;
 
 export interface Run {
   readonly code: number | null;
@@ -24,21 +24,21 @@ export function printedLines(run: Run): string[] {
   return run.stdout.split("\n").slice(0, -1);
 }
 
-/** Runs a file with Node in an empty directory. One that does not end by itself is killed: its code is `null`. */
-export async function runFile(file: string, args: readonly string[] = []): Promise<Run> {
+/** Runs a file with Node in an empty directory. One that does not end by itself in `msMax` is killed: its code is `null`. */
+export async function runFile(file: string, args: readonly string[] = [], msMax = RUN_MS): Promise<Run> {
   const cwd = mkdtempSync(join(tmpdir(), "belfry-example-"));
   try {
-    return await runIn(cwd, file, args);
+    return await runIn(cwd, file, args, msMax);
   } finally {
     rmSync(cwd, { recursive: true, force: true });
   }
 }
 
-function runIn(cwd: string, file: string, args: readonly string[]): Promise<Run> {
+function runIn(cwd: string, file: string, args: readonly string[], msMax: number): Promise<Run> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [file, ...args], {
       cwd,
-      timeout: RUN_MS_MAX,
+      timeout: msMax,
       killSignal: "SIGKILL",
     });
     let stdout = "";
