@@ -27,6 +27,7 @@ import type { StateSnapshot } from "../watch/state-snapshot.js";
 import { publishShardRestart } from "../watch/watch-diagnostics.js";
 import { Bell } from "./bell.js";
 import { type CommitOwner, CommitRouter } from "./commit-router.js";
+import { renewFresh } from "./fresh-snapshot.js";
 import { InlinePath } from "./inline-path.js";
 import { Reader } from "./reader.js";
 import { type CallerRings, ShardClient } from "./shard-client.js";
@@ -147,8 +148,8 @@ export class Caller {
     let oldest = NO_VERSIONSTAMP;
     let newest = NO_VERSIONSTAMP;
     let bytes = 0;
-    for (const store of this.stores) {
-      store.renew();
+    for (const [shard, store] of this.stores.entries()) {
+      renewFresh(this.control, shard, store);
       const head = store.head();
       if (head === undefined) continue;
       const trimmed = readVersionstamp(head.trimmedThrough, 0);
@@ -250,7 +251,7 @@ export class Caller {
   async #readMessages(shard: number, ids: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     if (this.reader.cuts.isUnsettled(shard)) await this.reader.cuts.settled([shard]);
     const store = this.stores[shard]!;
-    store.renew();
+    renewFresh(this.control, shard, store);
     return ids.map((id) => store.queue.message(id));
   }
 
@@ -258,7 +259,7 @@ export class Caller {
     const store = this.stores[shard]!;
     const versionstamp = new Uint8Array(VERSIONSTAMP_BYTES);
     writeVersionstamp(versionstamp, 0, after.counter, after.order);
-    store.renew();
+    renewFresh(this.control, shard, store);
     const trimmedThrough = store.head()?.trimmedThrough;
     if (trimmedThrough !== undefined && compareVersionstampBytes(versionstamp, 0, trimmedThrough, 0) < 0) {
       throw new KvHistoryTrimmedError(readVersionstamp(versionstamp, 0), readVersionstamp(trimmedThrough, 0));

@@ -5,7 +5,8 @@
  * How: hold a snapshot of every shard; then look again. If no shard has a newer versionstamp than its snapshot, then between the two
  * looks there was a moment at which all snapshots were the newest. If `finishedRound`, loaded before the first look, is not behind any
  * shard's `roundEntered`, loaded after the second, no snapshot has entered a round that was unfinished at the first look, so every
- * round that any of them holds was committed by all before. Otherwise: let go, and once more.
+ * round that any of them holds was committed by all before. And no shard may have ended a transaction meanwhile: see fresh-snapshot.ts.
+ * Otherwise: let go, and once more.
  *
  * Writers never wait for that, with one exception: after many tries the gate is closed, and shards pause before their next commit,
  * for a bounded time.
@@ -126,13 +127,16 @@ export class Cuts {
   }
 
   #try(shards: readonly number[]): Cut | null {
-    const finished = this.#control.finishedRound;
+    const control = this.#control;
+    const finished = control.finishedRound;
+    const commits = shards.map((shard) => control.commits(shard));
     const snapshots = new Map<number, HeldSnapshot>();
     for (const shard of shards) snapshots.set(shard, this.#stores[shard]!.hold());
     const cut = new Cut(snapshots);
-    const isStable = shards.length === 1 || this.#allNewest(snapshots);
-    const holdsUnfinished = shards.some((shard) => isLaterRound(this.#control.roundEntered(shard), finished));
-    if (isStable && !holdsUnfinished) return cut;
+    const isNewest = shards.length === 1 || this.#allNewest(snapshots);
+    const isStill = shards.every((shard, index) => control.commits(shard) === commits[index]);
+    const holdsUnfinished = shards.some((shard) => isLaterRound(control.roundEntered(shard), finished));
+    if (isNewest && isStill && !holdsUnfinished) return cut;
     cut.done();
     return null;
   }

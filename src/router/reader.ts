@@ -5,7 +5,8 @@
  * Invariants
  * 1. A read that starts after a write was acknowledged sees it: the snapshot is renewed whenever the shard's commit counter has moved,
  *    and that counter is raised before the acknowledgement. It is renewed as well while the shard is in a transaction, which LMDB
- *    may have committed already: a cut that was taken since may have seen it, and no later read may see less.
+ *    may have committed already: a cut that was taken since may have seen it, and no later read may see less. And what was read while
+ *    a transaction ended is read again: see fresh-snapshot.ts.
  * 2. A read sees all of a multi-shard commit or nothing: what may hold an unfinished round is read again when it has finished.
  * 3. An expired entry does not exist, swept or not.
  * 4. What is returned is private; what `decode` gets is borrowed for the call.
@@ -151,18 +152,27 @@ export class Reader {
   }
 
   #getOnce<T>(shard: number, key: Uint8Array, decode: DecodeEntry<T>): T {
-    // The state first: a transaction that is not under way any more has raised the counter.
-    const isIdle = this.#control.state(shard) === ShardState.running;
-    const commits = this.#control.commits(shard);
-    const store = this.#stores[shard]!;
-    if (commits !== this.#seenCommits[shard] || !isIdle) {
-      this.#seenCommits[shard] = commits;
-      store.renew();
-    }
-    const entry = key.length === 0 ? undefined : store.readEntry(key);
+    const entry = this.#newest(shard, key);
     if (entry === undefined) return decode(null, 0);
     const expiresAtMs = entryExpiresAtMs(entry);
     return decode(expiresAtMs !== 0 && expiresAtMs <= this.#clock.nowMs() ? null : entry, 0);
+  }
+
+  #newest(shard: number, key: Uint8Array): Uint8Array | undefined {
+    if (key.length === 0) return undefined;
+    const control = this.#control;
+    const store = this.#stores[shard]!;
+    for (;;) {
+      // The state first: a transaction that is not under way any more has raised the counter.
+      const isIdle = control.state(shard) === ShardState.running;
+      const commits = control.commits(shard);
+      if (commits !== this.#seenCommits[shard] || !isIdle) {
+        this.#seenCommits[shard] = commits;
+        store.renew();
+      }
+      const entry = store.readEntry(key);
+      if (control.commits(shard) === commits) return entry;
+    }
   }
 
   /** LMDB has no empty key, and neither has the store: nothing is there. */

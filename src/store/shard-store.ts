@@ -44,7 +44,7 @@ interface Environment extends Table {
   openDB(name: string, options: object): Table;
   transactionSync<T>(action: () => T, flags?: number): T;
   resetReadTxn(): void;
-  useReadTransaction(): HeldSnapshot;
+  useReadTransaction(): HeldSnapshot & { renew(): void };
   getStats(): { readonly lastTxnId: number };
   readerList(): string;
   readonly status: string;
@@ -168,7 +168,10 @@ export class ShardStore {
   /** A read transaction on the newest commit of this moment, which stays until `done`. */
   hold(): HeldSnapshot {
     this.#environment.resetReadTxn();
-    return this.#environment.useReadTransaction();
+    const snapshot = this.#environment.useReadTransaction();
+    // The binding would leave it to the first read, whenever that is.
+    snapshot.renew();
+    return snapshot;
   }
 
   /** Whether a snapshot of this shard is held, by any thread of the process. */

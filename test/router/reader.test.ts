@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.js";
 import { Control, ShardState } from "../../src/ring/control.js";
+import { Cuts } from "../../src/router/cut.js";
+import { renewFresh } from "../../src/router/fresh-snapshot.js";
 import { Reader } from "../../src/router/reader.js";
 import { ShardStore } from "../../src/store/shard-store.js";
 
@@ -28,6 +30,59 @@ test("a get sees what LMDB has committed, and so a cut before it may have seen, 
     expect(get()).toBe(2);
   } finally {
     await Promise.all([store.close(), writer.close()]);
+    rmSync(path, { recursive: true, force: true });
+  }
+});
+
+/**
+ * LMDB may hand out what a writer is about to commit, to a thread that stood still while the transaction before ended. The place is inside
+ * of LMDB, so these tests play it: what is read first is of the future, and the counter has been raised meanwhile.
+ */
+test("a snapshot that was taken while a transaction ended is taken again", async () => {
+  const path = mkdtempSync(join(tmpdir(), "belfry-reader-"));
+  const store = ShardStore.open(path, "relaxed");
+  const control = Control.create(1, 0, 0);
+  control.setState(0, ShardState.running);
+  let taken = 0;
+  const endTransactionAtFirst = () => {
+    if (taken++ === 0) control.raiseCommits(0);
+  };
+  try {
+    store.transaction(() => store.putEntry(KEY, entry(1)));
+    const { readEntry, hold } = store;
+    store.readEntry = (key, snapshot) => {
+      const future = snapshot === undefined && taken === 0 ? entry(2) : undefined;
+      if (snapshot === undefined) endTransactionAtFirst();
+      return future ?? readEntry.call(store, key, snapshot);
+    };
+    const reader = new Reader(control, 0, [store], 2, systemClock);
+    expect(reader.getSync(KEY, (bytes) => bytes?.[0])).toBe(1);
+    expect(taken).toBe(2);
+
+    let held = 0;
+    store.hold = () => {
+      const snapshot = hold.call(store);
+      endTransactionAtFirst();
+      held++;
+      return {
+        done: () => {
+          snapshot.done();
+          held--;
+        },
+      };
+    };
+    const cuts = new Cuts(control, 0, [store]);
+    for (const take of [() => cuts.takeSync([0]), () => cuts.take([0])]) {
+      taken = 0;
+      const cut = await take();
+      expect([taken, held]).toEqual([2, 1]);
+      cut.done();
+    }
+    taken = 0;
+    renewFresh(control, 0, store);
+    expect([taken, held]).toEqual([2, 0]);
+  } finally {
+    await store.close();
     rmSync(path, { recursive: true, force: true });
   }
 });

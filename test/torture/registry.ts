@@ -4,6 +4,7 @@
 import { crash } from "./crash/crash.js";
 import { damage } from "./damage.js";
 import { exhaustion } from "./exhaustion.js";
+import { freshness } from "./freshness.js";
 import { fullDisk } from "./full-disk.js";
 import { hostile } from "./hostile.js";
 import { overload } from "./overload.js";
@@ -15,6 +16,7 @@ import type { Torture } from "./torture.js";
 
 export const TORTURES: readonly Torture[] = [
   serializability,
+  freshness,
   crash,
   threadDeath,
   powerLoss,
