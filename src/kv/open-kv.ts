@@ -77,7 +77,7 @@ export async function openKv(path?: string, options: KvOpenOptions = {}): Promis
     limits,
     ifChanged: options.ifChanged ?? false,
     release,
-    share: (settings) => engine.sharing.share(settings),
+    share: (settings) => engine.share(settings),
     compact: () => compactEngine(engine),
     backup: (target, backupOptions) => backupStore(engine, target, backupOptions),
   });

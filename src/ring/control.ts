@@ -411,6 +411,12 @@ export class Control {
     return Number(Atomics.load(this.longs, this.#shardLong(shard, SHARD_BUSY_SINCE_MS)));
   }
 
+  /** Whether the shard's thread is still to come into its loop, and none has died there: so nobody writes to it, and all that was written is counted. */
+  isComingUp(shard: number): boolean {
+    const state = this.state(shard);
+    return (state === ShardState.down || state === ShardState.starting) && this.incarnation(shard) === 0;
+  }
+
   /** Number of LMDB commits of a shard, wrapping. */
   commits(shard: number): number {
     return Atomics.load(this.words, this.#shardWord(shard, SHARD_COMMITS));
