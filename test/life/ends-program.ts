@@ -9,7 +9,7 @@ import { writeSync } from "node:fs";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { type Kv, openKv } from "../../src/index.js";
 
-export type EndState = "opening" | "idle" | "writing" | "watching" | "listening" | "closing";
+export type EndState = "opening" | "opened" | "idle" | "writing" | "watching" | "listening" | "closing";
 export type EndKind = "exit" | "throw" | "reject" | "natural" | "sigterm";
 
 const SHARDS = 3;
@@ -43,6 +43,9 @@ async function run(state: EndState, kind: EndKind, path: string): Promise<void> 
   const opening = openKv(path, { shards: SHARDS });
   if (state === "opening") return finish(kind);
   const kv = await opening;
+  say("open");
+  // Its shards' threads are just coming up.
+  if (state === "opened") return finish(kind);
   if (state === "writing") {
     for (let writer = 0; writer < WRITERS; writer++)
       // What is cut off by the end of a program is nobody's.
