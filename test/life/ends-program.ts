@@ -50,7 +50,11 @@ async function run(state: EndState, kind: EndKind, path: string): Promise<void> 
     for (let writer = 0; writer < WRITERS; writer++)
       // What is cut off by the end of a program is nobody's.
       write(kv, writer, kind === "natural" ? WRITES : Number.POSITIVE_INFINITY).catch(() => {});
-    if (kind !== "natural") await new Promise((resolve) => setTimeout(resolve, 60));
+    if (kind !== "natural") {
+      // One of these is over all shards: then they run.
+      await write(kv, WRITERS, 2);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+    }
   } else {
     await write(kv, 0, 4);
   }

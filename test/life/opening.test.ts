@@ -66,7 +66,7 @@ function statesOf(kv: Kv): string[] {
   return kv.stats().shards.map(({ state }) => state);
 }
 
-/** Threads and files of this process, where the system tells. */
+/** How many threads and files this process has, where the system tells. */
 function held(): number[] {
   if (process.platform !== "linux") return [];
   return ["/proc/self/task", "/proc/self/fd"].map((directory) => readdirSync(directory).length);
@@ -165,7 +165,8 @@ describe("before its shards run", () => {
       // The first ones also start what the process keeps.
       if (round === 2) heldAtFirst = held();
     }
-    expect(held()).toEqual(heldAtFirst);
+    // One that each close left would be nine by now; what the process has for itself may vary a little.
+    for (const [index, count] of held().entries()) expect(count - heldAtFirst[index]!).toBeLessThan(5);
   });
 
   test("it is compacted", async () => {
