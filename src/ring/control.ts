@@ -99,8 +99,9 @@ const Writer = { thread: 0, free: 1, caller: 2, callerAwaited: 3 } as const;
 
 /** What a shard's thread is doing, as far as others must know. */
 export const ShardState = {
-  /** No thread, or one that has not opened its store yet. */
+  /** No thread. */
   down: 0,
+  /** A thread comes up: loads its modules, opens its store. Must not be ended now. */
   starting: 1,
   /** In its loop, outside of a transaction. */
   running: 2,

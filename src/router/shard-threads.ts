@@ -9,8 +9,8 @@
  * ends starts none. What is sent before they run waits in the rings and on the ports, which are there from the beginning.
  *
  * Invariants
- * 1. A thread is never terminated while its shard may be inside a transaction: that wedges LMDB for the whole process. It is asked to
- *    stop through shared memory, and its pool is closed when it has.
+ * 1. A thread is never terminated while its shard may be inside a transaction: that wedges LMDB for the whole process. Nor while it loads its modules: Node aborts
+ *    the process then, now and again. It is asked to stop through shared memory, and its pool is closed when it has.
  * 2. Every death is answered: the lock it may have held is broken, its round mended, its state corrected, and those who
  *    wait for it are told. A start that fails is a death, too.
  * 3. No promise of a start is nobody's: who waits for one is told, and of those that nobody waits for, `onFailure` tells.
@@ -167,15 +167,29 @@ class ShardThread {
   }
 
   async start(redo: Uint8Array | null): Promise<void> {
+    const { control } = this.#options;
+    const { shard } = this.#plan;
     this.#state = "starting";
+    // Said before there is a thread: whoever ends the process waits for it from now on (invariant 1).
+    control.setState(shard, ShardState.starting);
+    this.#starting = this.#run(redo);
+    try {
+      await this.#starting;
+    } catch (error) {
+      control.setState(shard, ShardState.down);
+      throw error;
+    }
+    this.#hasRun = true;
+    if (this.#state === "starting") this.#state = "running";
+  }
+
+  /** Gives the thread its task, which ends when its loop begins. */
+  async #run(redo: Uint8Array | null): Promise<void> {
     this.#pool ??= this.#makePool();
     const links = this.#links ?? this.#link();
     this.#links = null;
     const boot: ShardBoot = { ...this.#plan, redo, links };
-    this.#starting = this.#pool.run(boot, { transferList: links.map(({ port }) => port) });
-    await this.#starting;
-    this.#hasRun = true;
-    if (this.#state === "starting") this.#state = "running";
+    await this.#pool.run(boot, { transferList: links.map(({ port }) => port) });
   }
 
   #link(): CallerLink[] {
@@ -200,7 +214,7 @@ class ShardThread {
     this.#state = "stopped";
     if (!hasThread) return;
     await this.#untilStopped(control, shard);
-    // One that has not come to its task yet will find that it is to stop. How that ends is told to who started it.
+    // How a start ends that this has overtaken is told to who began it.
     await this.#starting.catch(() => {});
   }
 

@@ -29,8 +29,6 @@ const debug = debuglog("belfry:shard");
  */
 export function startShard(boot: ShardBoot): void {
   const control = new Control(boot.control, boot.shards);
-  // Said before the look: whoever has told it to stop and finds it "down" after that may go, since it will not touch the store.
-  control.setState(boot.shard, ShardState.starting);
   if (control.stopping) {
     control.setState(boot.shard, ShardState.stopped);
     return;

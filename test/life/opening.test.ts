@@ -11,6 +11,7 @@ import { type KvKey, openKv } from "../../src/index.js";
 import { Kv } from "../../src/kv/kv.js";
 import { limitsOf } from "../../src/kv/kv-limits.js";
 import { HISTORY_BYTES_MAX, REQUEST_RING_BYTES } from "../../src/limits.js";
+import { ShardState } from "../../src/ring/control.js";
 import type { Engine } from "../../src/router/engine.js";
 import { acquireEngine } from "../../src/router/engine-registry.js";
 import { armFault, createFaultCells, FaultPoint, hangFault } from "../../src/shard/faults.js";
@@ -138,7 +139,7 @@ describe("before its shards run", () => {
     expect((await kv.get(KEY)).value).toBe("old");
     await kv.close();
     const { control } = engine.caller;
-    expect([0, 1].map((shard) => control.state(shard))).toEqual([0, 0]);
+    expect([0, 1].map((shard) => control.state(shard))).toEqual([ShardState.down, ShardState.down]);
     await using again = await openKv(path);
     await again.set(KEY, "free");
   });
@@ -167,6 +168,16 @@ describe("before its shards run", () => {
     }
     // One that each close left would be nine by now; what the process has for itself may vary a little.
     for (const [index, count] of held().entries()) expect(count - heldAtFirst[index]!).toBeLessThan(5);
+  });
+
+  test("the end of the process waits for threads that come up, since ending them then may abort it", async () => {
+    const path = await filledStore("old");
+    const { engine, kv } = await openWith(path);
+    await new Promise(setImmediate);
+    expect(statesOf(kv)).toEqual(ALL_STARTING);
+    engine.stopBeforeExit(Date.now() + HANG_MS);
+    const { control } = engine.caller;
+    expect([0, 1].map((shard) => control.state(shard))).toEqual([ShardState.stopped, ShardState.stopped]);
   });
 
   test("it is compacted", async () => {
