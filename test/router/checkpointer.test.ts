@@ -14,6 +14,7 @@ const FILE = "checkpoint.json";
 
 let path: string;
 let store: ShardStore;
+let control: Control;
 let checkpointer: Checkpointer;
 
 beforeEach(() => {
@@ -21,8 +22,8 @@ beforeEach(() => {
   const directory = join(path, "shard-000");
   mkdirSync(directory);
   store = ShardStore.open(directory, "relaxed");
+  control = Control.create(1, 0, 0);
   write(0);
-  const control = Control.create(1, 0, 0);
   checkpointer = new Checkpointer({
     path,
     directories: [directory],
@@ -39,8 +40,10 @@ afterEach(async () => {
   rmSync(path, { recursive: true, force: true });
 });
 
+/** As a shard does it. */
 function write(number: number): void {
   store.transaction(() => store.putEntry(Uint8Array.of(1), Uint8Array.of(number)));
+  control.raiseCommits(0);
 }
 
 function checkpoint(): string {
@@ -107,4 +110,24 @@ test("a checkpointer that is closed while it flushes leaves nothing to put back"
   checkpointer.closeSync();
   expect(await warningsOf(() => ticking)).toEqual([]);
   expect(() => checkpoint()).toThrow("ENOENT");
+});
+
+test("a shard that is far ahead of the disk is so until a checkpoint is on the disk, and waits for it no longer than it may", async () => {
+  expect(control.isFarAheadOfDisk(0)).toBe(false);
+  control.setDiskLagMax(2);
+  for (const number of [1, 2]) {
+    expect(control.isFarAheadOfDisk(0)).toBe(false);
+    write(number);
+  }
+  expect(control.isFarAheadOfDisk(0)).toBe(true);
+  mkdirSync(join(path, `${FILE}.new`));
+  await warningsOf(() => checkpointer.tick());
+  expect(control.isFarAheadOfDisk(0)).toBe(true);
+  control.awaitDisk(0, 1);
+  rmSync(join(path, `${FILE}.new`), { recursive: true });
+  await checkpointer.tick();
+  expect(control.isFarAheadOfDisk(0)).toBe(false);
+  checkpointer.closeSync();
+  for (const number of [3, 4, 5]) write(number);
+  expect(control.isFarAheadOfDisk(0)).toBe(false);
 });
