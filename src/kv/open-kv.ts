@@ -48,7 +48,10 @@ const CHANGE_RING_BYTES_MIN = 4096;
 const CHANGE_RING_BYTES_CEILING = 2 ** 30;
 
 /**
- * Opens a store, and creates it where there is none.
+ * Opens a store, and creates it where there is none. Resolves when it can be read.
+ *
+ * The shards' threads start behind it: what is written before they run waits for them, and rejects with KvShardFailedError if one can't be started. Where a crash
+ * has left a commit over several shards half there, it resolves when the shards have completed that.
  *
  * @param path A directory. `":memory:"`, or no path: a private store that vanishes when it is closed.
  * @throws KvTypeError KV_INVALID_PATH, KV_INVALID_OPTION; KvLockedError (another process owns it); KvManifestError, KvFormatError,
@@ -77,7 +80,7 @@ export async function openKv(path?: string, options: KvOpenOptions = {}): Promis
     limits,
     ifChanged: options.ifChanged ?? false,
     release,
-    share: (settings) => engine.sharing.share(settings),
+    share: (settings) => engine.share(settings),
     compact: () => compactEngine(engine),
     backup: (target, backupOptions) => backupStore(engine, target, backupOptions),
   });

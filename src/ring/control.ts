@@ -101,8 +101,9 @@ const Writer = { thread: 0, free: 1, caller: 2, callerAwaited: 3 } as const;
 
 /** What a shard's thread is doing, as far as others must know. */
 export const ShardState = {
-  /** No thread, or one that has not opened its store yet. */
+  /** No thread. */
   down: 0,
+  /** A thread comes up: loads its modules, opens its store. Must not be ended now. */
   starting: 1,
   /** In its loop, outside of a transaction. */
   running: 2,
@@ -411,6 +412,12 @@ export class Control {
   /** Milliseconds on the system's clock at which the shard's transaction began, 0 when it is in none. */
   busySinceMs(shard: number): number {
     return Number(Atomics.load(this.longs, this.#shardLong(shard, SHARD_BUSY_SINCE_MS)));
+  }
+
+  /** Whether the shard's thread is still to come into its loop, and none has died there: so nobody writes to it, and all that was written is counted. */
+  isComingUp(shard: number): boolean {
+    const state = this.state(shard);
+    return (state === ShardState.down || state === ShardState.starting) && this.incarnation(shard) === 0;
   }
 
   /** Number of LMDB commits of a shard, wrapping. */

@@ -55,7 +55,11 @@ function obey(message: Exclude<OwnerMessage, { type: "closing" }>, caller: Calle
       caller.shardRestarted(message.shard);
       return;
     case "failed":
-      caller.router.shardFailed(new KvShardFailedError(message.shard, message.reason), message.roundsGoOn);
+      caller.router.shardFailed({
+        error: new KvShardFailedError(message.shard, message.reason),
+        roundsGoOn: message.roundsGoOn,
+        hasRun: message.hasRun,
+      });
       return;
     case "stalled":
       caller.router.shardStalled(message.shard, message.stalledMs);

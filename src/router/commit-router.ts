@@ -33,6 +33,7 @@ import { isLaterRound, ROUND_FRAME_BYTES_MAX, type RoundEntry, type RoundRing } 
 import type { InlinePath } from "./inline-path.js";
 import { RequestTable } from "./request-table.js";
 import { bodyBytes, encodeCommit, type RequestBody, type ShardClient } from "./shard-client.js";
+import type { ShardFailure } from "./shard-threads.js";
 
 /** Time between two looks at the commits of a round that lost one of its threads, in milliseconds. */
 const ORPHAN_LOOK_MS = 50;
@@ -260,9 +261,9 @@ export class CommitRouter {
 
   /**
    * A shard is given up: its commits can't be answered, and no more are taken; nor are any over several shards, if the rounds can't
-   * go on without it.
+   * go on without it. What was sent may have been applied, unless no thread of the shard has ever run.
    */
-  shardFailed(error: KvShardFailedError, roundsGoOn: boolean): void {
+  shardFailed({ error, roundsGoOn, hasRun }: ShardFailure): void {
     const { shard } = error;
     this.#refusals[shard] = error;
     if (!roundsGoOn) this.#roundRefusal = error;
@@ -272,7 +273,7 @@ export class CommitRouter {
       if (!isHit) continue;
       this.#forget(
         pending,
-        this.#isWaiting(pending) ? error : new KvUnknownOutcomeError(shard, { cause: error }),
+        this.#isWaiting(pending) || !hasRun ? error : new KvUnknownOutcomeError(shard, { cause: error }),
       );
     }
     for (const queue of this.#backlogs) {
@@ -398,9 +399,11 @@ export class CommitRouter {
   /** Makes what waits for an idle shard, if it is little and the shard's thread sleeps. */
   #runInline({ shard, isIdle }: ShardClient): void {
     const backlog = this.#backlogs[shard]!;
-    const { inline } = this.#options;
+    const { inline, control } = this.#options;
     if (
       inline === null ||
+      // Its thread has the writer lock from the beginning, so this would only open another store.
+      control.isComingUp(shard) ||
       this.#isPaused ||
       !isIdle ||
       backlog.length === 0 ||

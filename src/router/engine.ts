@@ -2,8 +2,8 @@
  * Owns one open store in this process: the directory, the shards' threads, and the opening thread's own way to them. Every Kv on the
  * path shares one engine.
  *
- * Life: opening takes the directory, opens all shards for reading, finds out what a crash has left (recovery.ts), and starts the
- * threads. Closing ends the watches, waits for what was sent, stops the shards, and gives the directory back. Each step that fails
+ * Life: opening takes the directory, opens all shards for reading, and finds out what a crash has left (recovery.ts). Then it can be read, and the threads start
+ * behind it; only where a commit over several shards is half there are they waited for, since they complete it. Closing ends the watches, waits for what was sent, stops the shards, and gives the directory back. Each step that fails
  * undoes those before it.
  */
 
@@ -38,7 +38,7 @@ import { type Moment, takeMoment } from "./moment.js";
 import { type Recovery, recover } from "./recovery.js";
 import { createCallerRings } from "./shard-client.js";
 import { ShardThreads, type ShardThreadsOptions } from "./shard-threads.js";
-import { Sharing } from "./sharing.js";
+import { Sharing, type StoreHandle, type StoreSettings } from "./sharing.js";
 
 const debug = debuglog("belfry:router");
 
@@ -69,6 +69,8 @@ export class Engine {
   /** The other threads that use the store. */
   readonly sharing: Sharing;
   readonly #threads: ShardThreads;
+  /** A shard lacks its part of the last round: nobody may read before its thread has made up for it. */
+  readonly #isHalf: boolean;
   /** `null` where every commit is flushed, or none needs to be. */
   #checkpointer: Checkpointer | null;
   readonly #durability: Durability;
@@ -90,7 +92,8 @@ export class Engine {
       throw error;
     }
     try {
-      await engine.#threads.start();
+      if (engine.#isHalf) await engine.#threads.start();
+      else engine.#threads.startBehind();
       debug("opened %s: %d shards, %s", home.path, home.manifest.shards, options.durability);
       return engine;
     } catch (error) {
@@ -140,6 +143,7 @@ export class Engine {
     this.sharing = new Sharing(this.caller);
     this.#checkpointer = this.#planCheckpoints();
     home.shardsReady(options.durability === "sync");
+    this.#isHalf = recovery.redos.some((redo) => redo !== null);
     this.#threads = this.#planThreads(options, recovery.redos, (shard) => [
       { caller: FIRST_CALLER, holder, ...rings[shard]! },
       ...this.sharing.ringsOf(shard),
@@ -151,6 +155,13 @@ export class Engine {
 
   get isClosing(): boolean {
     return this.#closing !== null;
+  }
+
+  /** Lets another thread join (sharing.ts). It may be waited for by blocking this one, so the shards' threads must not need it to come up. */
+  share(settings: StoreSettings): StoreHandle {
+    const handle = this.sharing.share(settings);
+    this.#threads.startNow();
+    return handle;
   }
 
   /** Bytes of the data files. */
@@ -286,9 +297,9 @@ export class Engine {
         else this.sharing.restarted(shard, caller, port);
       },
       onDeath: (shard) => this.caller.shardRestarted(shard),
-      onFailure: (error, roundsGoOn) => {
-        this.caller.router.shardFailed(error, roundsGoOn);
-        this.sharing.failed(error, roundsGoOn);
+      onFailure: (failure) => {
+        this.caller.router.shardFailed(failure);
+        this.sharing.failed(failure);
       },
     });
   }

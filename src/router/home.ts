@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { KvCorruptError, KvStorageError } from "../errors.js";
 import { PARTITION_DEPTH_DEFAULT } from "../limits.js";
 import { checkAddressSpace } from "../store/address-space.js";
-import { removeCheckpoint, restoreCheckpoint } from "../store/checkpoint.js";
+import { hasCheckpoint, removeCheckpoint, restoreCheckpoint } from "../store/checkpoint.js";
 import { clearCompaction } from "../store/compaction.js";
 import { PageDamage } from "../store/data-file.js";
 import { flushShards } from "../store/flush.js";
@@ -95,10 +95,13 @@ export class Home {
     }
   }
 
-  /** The shards are open. Makes what they are durable; `removeCheckpoint` where every commit is flushed from now on. */
+  /**
+   * The shards are open. Makes what they are durable where every commit is flushed from now on. Only a store that is new, or was relaxed and did not come to its
+   * close, is not on the disk already; the latter has a checkpoint.
+   */
   shardsReady(isSync: boolean): void {
     if (this.isPrivate) return;
-    if (isSync) {
+    if (isSync && (this.isNew || hasCheckpoint(this.path))) {
       flushShards(this.directories);
       removeCheckpoint(this.path);
     }

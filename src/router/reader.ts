@@ -164,7 +164,7 @@ export class Reader {
     const store = this.#stores[shard]!;
     for (;;) {
       // The state first: a transaction that is not under way any more has raised the counter.
-      const isIdle = control.state(shard) === ShardState.running;
+      const isIdle = control.state(shard) === ShardState.running || control.isComingUp(shard);
       const commits = control.commits(shard);
       if (commits !== this.#seenCommits[shard] || !isIdle) {
         this.#seenCommits[shard] = commits;

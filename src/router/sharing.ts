@@ -11,12 +11,13 @@
  *    and the answers are nobody's.
  */
 import { MessageChannel, type MessagePort } from "node:worker_threads";
-import { KvError, type KvShardFailedError } from "../errors.js";
+import { KvError } from "../errors.js";
 import { CALLERS_MAX, DRAIN_MS_MAX, type KvLimits } from "../limits.js";
 import { callerHolder, SequencingLock } from "../ring/sequencing-lock.js";
 import type { CallerLink, PortMessage } from "../shard/boot.js";
 import type { Caller, SharedStore } from "./caller.js";
 import { type CallerRings, createCallerRings } from "./shard-client.js";
+import type { ShardFailure } from "./shard-threads.js";
 
 /** What a Kv is told that the engine does not need to know. */
 export interface StoreSettings {
@@ -43,7 +44,13 @@ export interface StoreHandle {
 /** From the opening thread to one that shares. */
 export type OwnerMessage =
   | { readonly type: "restarted"; readonly shard: number; readonly port: MessagePort }
-  | { readonly type: "failed"; readonly shard: number; readonly reason: string; readonly roundsGoOn: boolean }
+  | {
+      readonly type: "failed";
+      readonly shard: number;
+      readonly reason: string;
+      readonly roundsGoOn: boolean;
+      readonly hasRun: boolean;
+    }
   | { readonly type: "stalled"; readonly shard: number; readonly stalledMs: number }
   | { readonly type: "closing" };
 
@@ -128,9 +135,9 @@ export class Sharing {
     this.#tellGuest(this.#guests.get(caller), { type: "restarted", shard, port }, [port]);
   }
 
-  failed(error: KvShardFailedError, roundsGoOn: boolean): void {
+  failed({ error, roundsGoOn, hasRun }: ShardFailure): void {
     const { shard, message } = error;
-    this.#tellAll({ type: "failed", shard, reason: message, roundsGoOn });
+    this.#tellAll({ type: "failed", shard, reason: message, roundsGoOn, hasRun });
   }
 
   stalled(shard: number, stalledMs: number): void {

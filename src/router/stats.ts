@@ -8,7 +8,7 @@ import type { ShardStore } from "../store/shard-store.js";
 
 export interface ShardStats {
   readonly shard: number;
-  /** `stopped` only while the store closes; `failed` when it was given up. */
+  /** `starting` from the opening on until its thread runs; `stopped` only while the store closes; `failed` when it was given up. */
   readonly state: "down" | "starting" | "running" | "in-transaction" | "stopped" | "failed";
   /** LMDB transactions since the store was opened. */
   readonly transactions: number;
@@ -51,7 +51,7 @@ export function shardStats(
     const sinceMs = control.busySinceMs(shard);
     return {
       shard,
-      state: STATE_NAMES[control.state(shard)],
+      state: control.isComingUp(shard) ? "starting" : STATE_NAMES[control.state(shard)],
       transactions,
       commits,
       meanBatch: transactions === 0 ? 0 : commits / transactions,

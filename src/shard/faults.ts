@@ -15,6 +15,8 @@ export const FaultPoint = {
   decided: 7,
   /** Between the looks for a round that has finished and for one that has begun. */
   looked: 8,
+  /** While it starts, before its store is opened. */
+  starting: 9,
 } as const;
 export type FaultPoint = (typeof FaultPoint)[keyof typeof FaultPoint];
 

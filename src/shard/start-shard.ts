@@ -10,7 +10,7 @@ import { shardHolder } from "../ring/sequencing-lock.js";
 import { ShardStore } from "../store/shard-store.js";
 import type { ShardBoot } from "./boot.js";
 import { CallerLinks } from "./caller-links.js";
-import { Faults } from "./faults.js";
+import { FaultPoint, Faults } from "./faults.js";
 import { QueueBatch } from "./queue-batch.js";
 import { QueueKeeper } from "./queue-keeper.js";
 import { decodeRedo } from "./redo.js";
@@ -34,11 +34,25 @@ export function startShard(boot: ShardBoot): void {
     return;
   }
   control.lockWriter(boot.shard);
-  control.setState(boot.shard, ShardState.starting);
-  const store = ShardStore.open(boot.directories[boot.shard]!, boot.durability);
+  const faults = new Faults(boot.faults, boot.shard);
+  let store: ShardStore | undefined;
+  try {
+    faults.visit(FaultPoint.starting);
+    store = ShardStore.open(boot.directories[boot.shard]!, boot.durability);
+    run(boot, control, store, faults);
+  } catch (error) {
+    // The thread lives, and may be asked to start again. Until then nothing of the shard is here.
+    void store?.close();
+    control.setState(boot.shard, ShardState.down);
+    throw error;
+  }
+}
+
+/** Lets the shard's loop have the thread when the caller has returned. */
+function run(boot: ShardBoot, control: Control, store: ShardStore, faults: Faults): void {
   const siblings = new Siblings(store, boot.shard, boot.directories, boot.durability);
   const links = new CallerLinks(boot.shard, control, boot.links);
-  const loop = assemble(boot, control, store, siblings, links);
+  const loop = assemble(boot, control, store, siblings, links, faults);
   setImmediate(() => {
     loop
       .run()
@@ -56,6 +70,7 @@ function assemble(
   store: ShardStore,
   siblings: Siblings,
   links: CallerLinks,
+  faults: Faults,
 ): ShardLoop {
   const { shard, changes, log, partitionDepth } = boot;
   const queue = new QueueBatch(store.queue, {
@@ -63,7 +78,6 @@ function assemble(
     bytesMax: DEAD_LETTERS_BYTES_MAX / boot.shards,
   });
   const clock = clockFrom(boot.clock);
-  const faults = new Faults(boot.faults, shard);
   const writer = new ShardWriter({ shard, control, store, clock, changes, faults, log }, queue);
   const ring = new RoundRing(control, boot.rounds, shardHolder(shard));
   const rounds = new RoundMember(writer, queue, ring, links, siblings, partitionDepth);

@@ -100,9 +100,14 @@ export function sealed(stored: Stored): Stored & { readonly checksum: number } {
   return { ...stored, checksum: checksumOf(stored) };
 }
 
+/** Whether a store has a checkpoint: it was relaxed, and is open, or did not come to its close. */
+export function hasCheckpoint(path: string): boolean {
+  return existsSync(join(path, FILE));
+}
+
 /** Ends the need for a checkpoint: everything is on the disk. */
 export function removeCheckpoint(path: string): void {
-  if (!existsSync(join(path, FILE))) return;
+  if (!hasCheckpoint(path)) return;
   rmSync(join(path, FILE));
   flushDirectory(path);
 }

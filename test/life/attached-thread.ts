@@ -4,7 +4,12 @@
 import { parentPort, workerData } from "node:worker_threads";
 import { attachKv, type KvHandle } from "../../src/index.js";
 
-const { handle, task } = workerData as { readonly handle: KvHandle; readonly task: string };
+const { handle, task, done } = workerData as {
+  readonly handle: KvHandle;
+  readonly task: string;
+  /** For tasks whose starter stands still meanwhile. */
+  readonly done?: Int32Array;
+};
 const kv = attachKv(handle);
 const say = (message: unknown) => parentPort!.postMessage(message);
 
@@ -38,6 +43,13 @@ const TASKS: Readonly<Record<string, () => Promise<void>>> = {
       heard,
       listed,
     });
+    await kv.close();
+  },
+  /** Writes, and wakes the thread that waits for it. */
+  write: async () => {
+    await kv.set(["guests"], "wrote");
+    Atomics.store(done!, 0, 1);
+    Atomics.notify(done!, 0);
     await kv.close();
   },
   leave: async () => {

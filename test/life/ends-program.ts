@@ -9,7 +9,7 @@ import { writeSync } from "node:fs";
 import { isMainThread, Worker, workerData } from "node:worker_threads";
 import { type Kv, openKv } from "../../src/index.js";
 
-export type EndState = "opening" | "idle" | "writing" | "watching" | "listening" | "closing";
+export type EndState = "opening" | "opened" | "idle" | "writing" | "watching" | "listening" | "closing";
 export type EndKind = "exit" | "throw" | "reject" | "natural" | "sigterm";
 
 const SHARDS = 3;
@@ -43,11 +43,18 @@ async function run(state: EndState, kind: EndKind, path: string): Promise<void> 
   const opening = openKv(path, { shards: SHARDS });
   if (state === "opening") return finish(kind);
   const kv = await opening;
+  say("open");
+  // Its shards' threads are just coming up.
+  if (state === "opened") return finish(kind);
   if (state === "writing") {
     for (let writer = 0; writer < WRITERS; writer++)
       // What is cut off by the end of a program is nobody's.
       write(kv, writer, kind === "natural" ? WRITES : Number.POSITIVE_INFINITY).catch(() => {});
-    if (kind !== "natural") await new Promise((resolve) => setTimeout(resolve, 60));
+    if (kind !== "natural") {
+      // One of these is over all shards: then they run.
+      await write(kv, WRITERS, 2);
+      await new Promise((resolve) => setTimeout(resolve, 60));
+    }
   } else {
     await write(kv, 0, 4);
   }

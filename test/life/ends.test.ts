@@ -13,7 +13,15 @@ import { Child, type ChildEnd, NODES } from "./child-process.js";
 import type { EndKind, EndState } from "./ends-program.js";
 import { temporaryDirectory } from "./temporary-directory.js";
 
-const STATES: readonly EndState[] = ["opening", "idle", "writing", "watching", "listening", "closing"];
+const STATES: readonly EndState[] = [
+  "opening",
+  "opened",
+  "idle",
+  "writing",
+  "watching",
+  "listening",
+  "closing",
+];
 const ENDS: readonly { readonly kind: EndKind; readonly how: ChildEnd["how"]; readonly words: string }[] = [
   { kind: "exit", how: 7, words: "process.exit()" },
   { kind: "throw", how: 1, words: "an uncaught exception" },

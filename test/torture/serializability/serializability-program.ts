@@ -94,7 +94,7 @@ async function runProcess(
     limits: limitsOf(undefined),
     ifChanged: false,
     release,
-    share: (settings) => engine.sharing.share(settings),
+    share: (settings) => engine.share(settings),
   });
   const threads = Array.from({ length: options.threads }, (_, index) => {
     const handle = kv.share();
