@@ -37,7 +37,7 @@ import { completeLine, takeCommit } from "./commit-merge.js";
 import { CommittedChange } from "./committed-change.js";
 import type { FeedStats } from "./feed-stats.js";
 import { LogReader, type ReadLog } from "./log-reader.js";
-import { type EncodedSelector, Matcher, type Registration } from "./matcher.js";
+import { type EncodedSelector, Matcher, type MatcherSeat } from "./matcher.js";
 import type { RecordQueue } from "./record-queue.js";
 import { ShardFeed } from "./shard-feed.js";
 import { type Slice, SliceQueue } from "./slice-queue.js";
@@ -133,12 +133,23 @@ const MOVES: Record<DispatcherState, readonly DispatcherState[]> = {
   closed: [],
 };
 
-/** A listener, and what the commit that is being matched has for it. */
-interface Seat {
+/** A listener, and what the commit that is being matched has for it. A class, since all seats must have one shape (see `MatcherSeat`). */
+class Seat implements MatcherSeat<Seat> {
+  visit = 0;
+  place: MatcherSeat<Seat>["place"] = undefined;
+  isOpen = true;
+  /** Of the commit in hand, if that has several changes. */
+  changes: CommittedChange[] | undefined = undefined;
   readonly listener: CommitListener;
   readonly matcher: Matcher<Seat>;
-  readonly after: Stamp;
-  changes: CommittedChange[];
+  /** Commits up to this counter are not offered. */
+  readonly afterCounter: number;
+
+  constructor(listener: CommitListener, matcher: Matcher<Seat>, afterCounter: number) {
+    this.listener = listener;
+    this.matcher = matcher;
+    this.afterCounter = afterCounter;
+  }
 }
 
 export class Dispatcher implements CommitSource {
@@ -147,13 +158,11 @@ export class Dispatcher implements CommitSource {
   /** Of those who want each shard's order. */
   readonly #aheadMatcher = new Matcher<Seat>();
   #aheadSeats = 0;
-  readonly #seats = new Map<Seat, Registration<Seat>>();
+  readonly #seats = new Set<Seat>();
   #state: DispatcherState = "idle";
   #feeds: readonly ShardFeed[] = [];
   #queues: readonly RecordQueue[] = [];
   #deliveredThrough: Stamp = FIRST_STAMP;
-  /** Seats that the commit in hand has changes for. */
-  #touched: Seat[] = [];
   readonly #slices = new SliceQueue();
   #waiters: DeliveryWaiter[] = [];
   #isPollDue = false;
@@ -196,11 +205,12 @@ export class Dispatcher implements CommitSource {
     if (this.#state === "idle") this.#start();
     const first = from === "later" ? this.#options.control.counter + 1 : 0;
     const matcher = order === "shard" ? this.#aheadMatcher : this.#matcher;
-    const seat: Seat = { listener, matcher, after: lastStampBelow(first), changes: [] };
-    this.#seats.set(seat, matcher.add(seat, selectors));
+    const seat = new Seat(listener, matcher, first - 1);
+    matcher.add(seat, selectors);
+    this.#seats.add(seat);
     if (order === "shard") this.#aheadSeats++;
     return {
-      after: seat.after,
+      after: lastStampBelow(first),
       offerAgain: () => this.#offerAgain(seat),
       cancel: () => this.#leave(seat),
     };
@@ -359,48 +369,56 @@ export class Dispatcher implements CommitSource {
         const changes = records
           .filter((record) => isWantedBy(seat, record))
           .map((record) => new CommittedChange(record));
-        if (changes.length > 0 && this.#seats.has(seat))
-          seat.listener.offer(stampOf(records[0]!), changes, shard);
+        if (changes.length > 0 && seat.isOpen) seat.listener.offer(stampOf(records[0]!), changes, shard);
       }
     }
   }
 
   #offerCommit(stamp: Stamp, records: readonly ChangeRecord[], matcher: Matcher<Seat>, shard?: number): void {
-    for (const record of records) this.#matchRecord(record, matcher);
-    if (this.#touched.length === 0) return;
-    const touched = this.#touched;
-    this.#touched = [];
-    for (const seat of touched) {
-      const { changes } = seat;
-      seat.changes = [];
-      if (this.#seats.has(seat)) seat.listener.offer(stamp, changes, shard);
-    }
+    if (records.length === 1) this.#offerChange(stamp, records[0]!, matcher, shard);
+    else this.#offerChanges(stamp, records, matcher, shard);
   }
 
-  /** Hot path where nobody wants the record: it makes nothing but one closure. */
-  #matchRecord(record: ChangeRecord, matcher: Matcher<Seat>): void {
-    let change: CommittedChange | undefined;
+  /** Hot path: most commits have one change. Its watchers get one array between them, and nothing is kept of it in their seats. */
+  #offerChange(stamp: Stamp, record: ChangeRecord, matcher: Matcher<Seat>, shard?: number): void {
+    let changes: CommittedChange[] | undefined;
     matcher.match(record, (seat) => {
-      if (record.counter <= seat.after.counter) return;
-      change ??= new CommittedChange(record);
-      if (seat.changes.length === 0) this.#touched.push(seat);
-      seat.changes.push(change);
+      if (stamp.counter <= seat.afterCounter) return;
+      changes ??= [new CommittedChange(record)];
+      seat.listener.offer(stamp, changes, shard);
     });
   }
 
+  #offerChanges(
+    stamp: Stamp,
+    records: readonly ChangeRecord[],
+    matcher: Matcher<Seat>,
+    shard?: number,
+  ): void {
+    const touched: Seat[] = [];
+    for (const record of records) collectChange(stamp, record, matcher, touched);
+    for (const seat of touched) {
+      const changes = seat.changes!;
+      seat.changes = undefined;
+      if (seat.isOpen) seat.listener.offer(stamp, changes, shard);
+    }
+  }
+
   #leave(seat: Seat): void {
-    const registration = this.#seats.get(seat);
-    if (registration === undefined) return;
-    seat.matcher.remove(registration);
-    this.#seats.delete(seat);
+    if (!this.#seats.delete(seat)) return;
+    seat.isOpen = false;
+    seat.matcher.remove(seat);
     if (seat.matcher === this.#aheadMatcher) this.#aheadSeats--;
     if (this.#seats.size === 0 && this.#state === "watching") this.#stop("idle");
   }
 
   /** Takes all seats away at once, so that listeners that cancel meanwhile find nothing to do. */
   #takeSeats(): Seat[] {
-    const seats = [...this.#seats.keys()];
-    for (const [seat, registration] of this.#seats) seat.matcher.remove(registration);
+    const seats = [...this.#seats];
+    for (const seat of seats) {
+      seat.isOpen = false;
+      seat.matcher.remove(seat);
+    }
     this.#seats.clear();
     this.#aheadSeats = 0;
     return seats;
@@ -413,10 +431,24 @@ export class Dispatcher implements CommitSource {
   }
 }
 
+/** Notes the change in the seats of those who want it, and which those are. */
+function collectChange(stamp: Stamp, record: ChangeRecord, matcher: Matcher<Seat>, touched: Seat[]): void {
+  let change: CommittedChange | undefined;
+  matcher.match(record, (seat) => {
+    if (stamp.counter <= seat.afterCounter) return;
+    change ??= new CommittedChange(record);
+    if (seat.changes === undefined) {
+      seat.changes = [];
+      touched.push(seat);
+    }
+    seat.changes.push(change);
+  });
+}
+
 function isWantedBy(seat: Seat, record: ChangeRecord): boolean {
   let isWanted = false;
   seat.matcher.match(record, (visited) => {
-    if (visited === seat) isWanted = record.counter > seat.after.counter;
+    if (visited === seat) isWanted = record.counter > seat.afterCounter;
   });
   return isWanted;
 }
