@@ -260,6 +260,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       return;
     }
     if (shard === undefined) {
+      if (wanted.length === 1 && this.#outlet.handOver(wanted[0]!.as(shownAs))) return;
       this.#takeOffered(
         stamp,
         wanted.map((change) => change.as(shownAs)),
