@@ -24,7 +24,10 @@ export interface WatchKeysOptions<T> {
   readonly dispatcher: CommitSource;
   /** In the caller's order; the same key may come twice. */
   readonly keys: readonly EncodedKey[];
-  /** Reads all keys in one consistent cut that is taken after the call, in the same order. */
+  /**
+   * Reads all keys in one consistent cut that is taken after the call, in the same order. It may be called within a poll of the dispatcher, where it
+   * only asks for the read.
+   */
   readonly read: () => readonly T[] | Promise<readonly T[]>;
   /** `null` where there is nothing under the key. */
   readonly versionstampOf: (entry: T) => string | null;
@@ -70,8 +73,8 @@ class LevelWatch<T> {
   #subscription: Subscription | undefined;
   /** Whether the state may have moved since the last read began. The first state is news. */
   #isRaised = true;
-  /** Lets a `pull` go on that found the flag lowered. */
-  #wake: (() => void) | undefined;
+  /** Ends the `pull` that waits for an item. */
+  #pulled: (() => void) | undefined;
   /** Versionstamps of what was emitted last. */
   #emitted: readonly (string | null)[] | undefined;
 
@@ -92,30 +95,41 @@ class LevelWatch<T> {
   }
 
   /** Resolves when one item was emitted, or the watch is closed. The stream calls it again only then. */
-  async pull(): Promise<void> {
-    while (this.#state !== "closed") {
-      if (!this.#isRaised) await this.#raised();
-      else if (await this.#readOnce()) return;
-    }
+  pull(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#pulled = resolve;
+      this.#goOn();
+    });
   }
 
   cancel(): void {
     this.#close(() => {});
   }
 
-  /** Returns whether it emitted. */
-  async #readOnce(): Promise<boolean> {
+  /** Reads, if somebody waits for an item, there may be news, and no read is under way. A closed watch lets go of who waits. */
+  #goOn(): void {
+    if (this.#isClosed) this.#endPull();
+    else if (this.#pulled !== undefined && this.#isRaised && this.#state === "waiting") void this.#readOnce();
+  }
+
+  async #readOnce(): Promise<void> {
     this.#move("reading");
     this.#isRaised = false;
     try {
       const entries = await this.#options.read();
-      if (this.#isClosed) return false;
+      if (this.#isClosed) return;
       this.#move("waiting");
-      return this.#emit(entries);
+      if (this.#emit(entries)) this.#endPull();
+      this.#goOn();
     } catch (error) {
       this.#close((controller) => controller.error(error));
-      return false;
     }
+  }
+
+  #endPull(): void {
+    const pulled = this.#pulled;
+    this.#pulled = undefined;
+    pulled?.();
   }
 
   #emit(entries: readonly T[]): boolean {
@@ -128,17 +142,11 @@ class LevelWatch<T> {
     return true;
   }
 
-  #raised(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
-  }
-
   #listener(): CommitListener {
     return {
       offer: () => {
         this.#isRaised = true;
-        this.#wakePull();
+        this.#goOn();
       },
       end: () => this.#close((controller) => controller.close()),
       abort: (error) => this.#close((controller) => controller.error(error)),
@@ -156,13 +164,7 @@ class LevelWatch<T> {
     this.#subscription?.cancel();
     this.#options.signal?.removeEventListener("abort", this.#onAbort);
     if (this.#controller !== undefined) endStream(this.#controller);
-    this.#wakePull();
-  }
-
-  #wakePull(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    this.#endPull();
   }
 
   get #isClosed(): boolean {
