@@ -18,6 +18,9 @@
  * - Later listeners take their S in the same way. For them, too, a commit in flight is either delivered already, and then
  *   committed, or still to come.
  *
+ * **Interest.** A record that no listener might want is dropped when it is read, and not kept until the line has come to it. A listener that comes
+ * between the two does not miss it: its commit was published, so it has a counter below any S that is taken later, and any read from then on sees it.
+ *
  * **Each shard's order.** A listener may ask for commits as soon as its shard has published them, ahead of the one order: it is offered what a
  * queue holds of whole commits, which stays there for the others. Up to `deliveredThrough` it has been offered everything, as all have.
  *
@@ -294,9 +297,11 @@ export class Dispatcher implements CommitSource {
     setWatching(true);
     const after = lastStampBelow(control.watermark());
     const counter = () => control.counter;
+    const isWanted = (record: ChangeRecord) =>
+      this.#matcher.mayWant(record) || (this.#aheadSeats > 0 && this.#aheadMatcher.mayWant(record));
     this.#feeds = Array.from(
       { length: shardCount },
-      (_, shard) => new ShardFeed({ shard, ring: rings[shard]!, readLog, counter, after }),
+      (_, shard) => new ShardFeed({ shard, ring: rings[shard]!, readLog, counter, after, isWanted }),
     );
     this.#queues = this.#feeds.map((feed) => feed.queue);
     this.#deliveredThrough = after;

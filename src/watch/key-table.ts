@@ -43,6 +43,16 @@ export class KeyTable<S> {
     return this.#count;
   }
 
+  /** Whether there is a key of this hash. Hot path: it touches one number. */
+  hasHash(hash: number): boolean {
+    const wanted = signed(hash);
+    const mask = this.#mask;
+    for (let slot = wanted & mask; ; slot = (slot + 1) & mask) {
+      const found = this.#hashes[slot]!;
+      if (found === EMPTY || found === wanted) return found === wanted;
+    }
+  }
+
   /** Hot path: for a key that nobody watches it touches one number. */
   find(hash: number, key: KeyBytes): KeyNode<S> | undefined {
     const wanted = signed(hash);

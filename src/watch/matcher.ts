@@ -105,6 +105,18 @@ export class Matcher<S extends MatcherSeat<S>> {
     for (const node of Array.isArray(place) ? place : [place]) if (removeSeat(node, seat)) this.#forget(node);
   }
 
+  /** Whether a watcher might want the record's key: `match` finds none where this says no. Hot path: it looks at hashes alone. */
+  mayWant(record: MatchableRecord): boolean {
+    if (this.#ranges.count > 0 || this.#patterns.count > 0 || this.#deepPrefixes.size > 0) return true;
+    if (this.#keys.count > 0 && this.#keys.hasHash(this.#keyHash(record))) return true;
+    if (this.#prefixes.size === 0) return false;
+    if (this.#prefixes.has(ROOT_HASH)) return true;
+    for (let index = 0; index < record.hashCount; index++) {
+      if (this.#prefixes.has(record.hash(index))) return true;
+    }
+    return false;
+  }
+
   /** Calls `call` once for each watcher that wants the record's key. Hot path: a miss costs one look-up for each part. */
   match(record: MatchableRecord, call: (seat: S) => void): void {
     const visit = ++this.#visit;

@@ -426,6 +426,51 @@ describe("shard feed: from the ring to the log and back", () => {
   });
 });
 
+describe("dispatcher: interest", () => {
+  test("what nobody wants is not kept until the line has come to it, and delivery goes on behind it", () => {
+    const engine = start();
+    const notes = new Notes(engine, ["wanted"]);
+    const early = engine.control.takeCounter(0);
+    engine.shards[1]!.write([{ key: ["other", 1], value: "unwanted" }]);
+    engine.pollAll();
+    expect(engine.dispatcher.heldBytes).toBe(0);
+    engine.shards[1]!.write([
+      { key: ["other", 2], value: "unwanted" },
+      { key: ["wanted", 1], value: "wanted" },
+    ]);
+    engine.pollAll();
+    expect(engine.dispatcher.heldBytes).toBeGreaterThan(0);
+    expect(notes.values).toEqual([]);
+    engine.shards[0]!.publish(engine.batch(0, early, [[{ key: ["wanted", 0], value: "early" }]], false));
+    engine.control.clearInFlight(0);
+    engine.pollAll();
+    expect(notes.values).toEqual(["early", "wanted"]);
+    expect(engine.dispatcher.deliveredThrough.counter).toBe(engine.control.counter);
+  });
+
+  test("a listener that comes when a commit was read and not delivered is offered it only if somebody wanted it, and what begins later in any case", () => {
+    const engine = start();
+    new Notes(engine, ["a"]);
+    const early = engine.control.takeCounter(0);
+    engine.shards[1]!.write([{ key: ["a", 1], value: 1 }]);
+    engine.shards[1]!.write([{ key: ["b", 1], value: 1 }]);
+    engine.pollAll();
+    const later = ["a", "b"].map((part) => new Notes(engine, [part]));
+    const inFlight = ["a", "b"].map((part) => new Notes(engine, [part], "in-flight"));
+    engine.shards[0]!.publish(engine.batch(0, early, [[{ key: ["b", 0], value: 0 }]], false));
+    engine.control.clearInFlight(0);
+    engine.pollAll();
+    for (const part of ["a", "b"]) engine.shards[1]!.write([{ key: [part, 2], value: 2 }]);
+    engine.pollAll();
+    expect(later.map(({ values }) => values)).toEqual([[2], [2]]);
+    // It is told of ["a", 1], and has seen ["b", 1] in whatever it has read since it came.
+    expect(inFlight.map(({ values }) => values)).toEqual([
+      [1, 2],
+      [0, 2],
+    ]);
+  });
+});
+
 describe("dispatcher: many listeners of one key", () => {
   test.each([
     ["of one change", 1],

@@ -37,7 +37,15 @@ class Watchers<W> {
   }
 
   match(record: MatchableRecord, visit: (name: W) => void): void {
-    this.#matcher.match(record, (seat) => visit(seat.name));
+    const mayWant = this.#matcher.mayWant(record);
+    this.#matcher.match(record, (seat) => {
+      expect(mayWant).toBe(true);
+      visit(seat.name);
+    });
+  }
+
+  mayWant(record: MatchableRecord): boolean {
+    return this.#matcher.mayWant(record);
   }
 }
 
@@ -139,6 +147,27 @@ describe("matcher", () => {
     matcher.add("a", selectors);
     expect(matches(matcher, ["a", 1])).toEqual(["a"]);
     expect(matches(matcher, ["a", 1])).toEqual(["a"]);
+  });
+
+  test("a record that no watcher can want is told by its hashes, as long as there are only keys and prefixes", () => {
+    const matcher = new Watchers<string>();
+    const seat = matcher.add("a", [keySelector(["users", 7]), prefixSelector(["orders"])]);
+    expect(matcher.mayWant(recordOf(["users", 8]))).toBe(false);
+    expect(matcher.mayWant(recordOf(["users"]))).toBe(false);
+    expect(matcher.mayWant(recordOf(["users", 7]))).toBe(true);
+    expect(matcher.mayWant(recordOf(["orders", 1, "x"]))).toBe(true);
+    matcher.remove(seat);
+    expect(matcher.mayWant(recordOf(["users", 7]))).toBe(false);
+    for (const wide of [
+      prefixSelector([]),
+      prefixSelector(deep(20)),
+      ...encodeSelectors({ pattern: [anyPart] }),
+    ]) {
+      const another = matcher.add("b", [wide]);
+      expect(matcher.mayWant(recordOf(["users", 8]))).toBe(true);
+      matcher.remove(another);
+      expect(matcher.mayWant(recordOf(["users", 8]))).toBe(false);
+    }
   });
 
   test("a removed watcher is visited no more, the others under its selectors are", () => {
