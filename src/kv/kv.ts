@@ -278,7 +278,7 @@ export class Kv {
   ): ChangeFeed<T, KvChangeEvent<T>>;
   changes<T = unknown>(
     selectors: ChangeSelector | readonly ChangeSelector[],
-    options: ChangesOptions<T> = {},
+    options?: ChangesOptions<T>,
   ): ChangeFeed<T> | ChangeFeed<T, KvChangeEvent<T>> {
     this.#checkOpen();
     return openChangeFeed<T>(this.#scope, selectors, options);

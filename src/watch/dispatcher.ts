@@ -136,22 +136,44 @@ const MOVES: Record<DispatcherState, readonly DispatcherState[]> = {
   closed: [],
 };
 
-/** A listener, and what the commit that is being matched has for it. A class, since all seats must have one shape (see `MatcherSeat`). */
-class Seat implements MatcherSeat<Seat> {
+/** Where seats of one order sit, and what their subscriptions ask of the dispatcher. */
+interface Hall {
+  readonly matcher: Matcher<Seat>;
+  readonly leave: (seat: Seat) => void;
+  readonly offerAgain: (seat: Seat) => void;
+}
+
+/**
+ * A listener, and what the commit that is being matched has for it. It is its own subscription. A class, since all seats must have one shape
+ * (see `MatcherSeat`), and there may be a hundred thousand: their methods belong to all of them.
+ */
+class Seat implements MatcherSeat<Seat>, Subscription {
   visit = 0;
   place: MatcherSeat<Seat>["place"] = undefined;
   isOpen = true;
   /** Of the commit in hand, if that has several changes. */
   changes: CommittedChange[] | undefined = undefined;
   readonly listener: CommitListener;
-  readonly matcher: Matcher<Seat>;
+  readonly hall: Hall;
   /** Commits up to this counter are not offered. */
   readonly afterCounter: number;
 
-  constructor(listener: CommitListener, matcher: Matcher<Seat>, afterCounter: number) {
+  constructor(listener: CommitListener, hall: Hall, afterCounter: number) {
     this.listener = listener;
-    this.matcher = matcher;
+    this.hall = hall;
     this.afterCounter = afterCounter;
+  }
+
+  get after(): Stamp {
+    return lastStampBelow(this.afterCounter + 1);
+  }
+
+  offerAgain(): void {
+    this.hall.offerAgain(this);
+  }
+
+  cancel(): void {
+    this.hall.leave(this);
   }
 }
 
@@ -160,6 +182,8 @@ export class Dispatcher implements CommitSource {
   readonly #matcher = new Matcher<Seat>();
   /** Of those who want each shard's order. */
   readonly #aheadMatcher = new Matcher<Seat>();
+  readonly #hall: Hall = this.#hallOf(this.#matcher);
+  readonly #aheadHall: Hall = this.#hallOf(this.#aheadMatcher);
   #aheadSeats = 0;
   readonly #seats = new Set<Seat>();
   #state: DispatcherState = "idle";
@@ -207,16 +231,12 @@ export class Dispatcher implements CommitSource {
     if (this.#state === "closed") throw new KvClosedError();
     if (this.#state === "idle") this.#start();
     const first = from === "later" ? this.#options.control.counter + 1 : 0;
-    const matcher = order === "shard" ? this.#aheadMatcher : this.#matcher;
-    const seat = new Seat(listener, matcher, first - 1);
-    matcher.add(seat, selectors);
+    const hall = order === "shard" ? this.#aheadHall : this.#hall;
+    const seat = new Seat(listener, hall, first - 1);
+    hall.matcher.add(seat, selectors);
     this.#seats.add(seat);
     if (order === "shard") this.#aheadSeats++;
-    return {
-      after: lastStampBelow(first),
-      offerAgain: () => this.#offerAgain(seat),
-      cancel: () => this.#leave(seat),
-    };
+    return seat;
   }
 
   /**
@@ -409,11 +429,19 @@ export class Dispatcher implements CommitSource {
     }
   }
 
+  #hallOf(matcher: Matcher<Seat>): Hall {
+    return {
+      matcher,
+      leave: (seat) => this.#leave(seat),
+      offerAgain: (seat) => this.#offerAgain(seat),
+    };
+  }
+
   #leave(seat: Seat): void {
     if (!this.#seats.delete(seat)) return;
     seat.isOpen = false;
-    seat.matcher.remove(seat);
-    if (seat.matcher === this.#aheadMatcher) this.#aheadSeats--;
+    seat.hall.matcher.remove(seat);
+    if (seat.hall === this.#aheadHall) this.#aheadSeats--;
     if (this.#seats.size === 0 && this.#state === "watching") this.#stop("idle");
   }
 
@@ -422,7 +450,7 @@ export class Dispatcher implements CommitSource {
     const seats = [...this.#seats];
     for (const seat of seats) {
       seat.isOpen = false;
-      seat.matcher.remove(seat);
+      seat.hall.matcher.remove(seat);
     }
     this.#seats.clear();
     this.#aheadSeats = 0;
@@ -452,7 +480,7 @@ function collectChange(stamp: Stamp, record: ChangeRecord, matcher: Matcher<Seat
 
 function isWantedBy(seat: Seat, record: ChangeRecord): boolean {
   let isWanted = false;
-  seat.matcher.match(record, (visited) => {
+  seat.hall.matcher.match(record, (visited) => {
     if (visited === seat) isWanted = record.counter > seat.afterCounter;
   });
   return isWanted;

@@ -18,16 +18,14 @@ import type { KvChange, KvChangeEvent } from "./kv-change.js";
 /** How a feed ends, after what is in its buffer. */
 export type Ending = { readonly kind: "done" } | { readonly kind: "error"; readonly error: unknown };
 
-export interface FeedOutletOptions {
-  readonly buffer: FeedBuffer;
-  /** The consumer's filter. */
-  readonly where: ((change: KvChange) => unknown) | undefined;
+/** The feed, as its outlet knows it. */
+export interface OutletOwner {
   /** Nothing waits any more. */
-  readonly onEmpty: () => void;
+  bufferEmptied(): void;
   /** A change could not be decoded or filtered. */
-  readonly onFailure: (error: unknown) => void;
+  fail(error: unknown): void;
   /** The consumer wants no more. */
-  readonly close: () => void;
+  close(): void;
 }
 
 interface Waiter<E> {
@@ -36,18 +34,23 @@ interface Waiter<E> {
 }
 
 export class FeedOutlet<E> {
-  readonly #options: FeedOutletOptions;
+  readonly #buffer: FeedBuffer;
+  /** The consumer's filter. */
+  readonly #where: ((change: KvChange) => unknown) | undefined;
+  readonly #owner: OutletOwner;
   #waiter: Waiter<E> | undefined;
   #isServeDue = false;
   #isIterated = false;
   /** What comes behind the buffer; `undefined` as long as the feed goes on. */
   #ending: Ending | undefined;
   #delivered = 0;
-  /** Of what was handed over last. */
-  position = "";
+  /** Of what was handed over last; `undefined` before that, unless the owner says where the feed begins. */
+  position: string | undefined;
 
-  constructor(options: FeedOutletOptions) {
-    this.#options = options;
+  constructor(buffer: FeedBuffer, where: ((change: KvChange) => unknown) | undefined, owner: OutletOwner) {
+    this.#buffer = buffer;
+    this.#where = where;
+    this.#owner = owner;
   }
 
   /** Changes that were handed over. */
@@ -69,15 +72,7 @@ export class FeedOutlet<E> {
       );
     }
     this.#isIterated = true;
-    const iterator: AsyncIterableIterator<E, undefined> = {
-      next: () => this.#next(),
-      return: async () => {
-        this.#options.close();
-        return { done: true, value: undefined };
-      },
-      [Symbol.asyncIterator]: () => iterator,
-    };
-    return iterator;
+    return new FeedIterator(this);
   }
 
   /** As `ChangeFeed.stream`. */
@@ -92,7 +87,7 @@ export class FeedOutlet<E> {
           if (result.done) controller.close();
           else controller.enqueue(result.value);
         },
-        cancel: () => this.#options.close(),
+        cancel: () => this.close(),
       },
       { highWaterMark },
     );
@@ -107,8 +102,7 @@ export class FeedOutlet<E> {
    */
   handOver(change: CommittedChange): boolean {
     const waiter = this.#waiter;
-    const { buffer, where } = this.#options;
-    if (waiter === undefined || where !== undefined || !buffer.isEmpty) return false;
+    if (waiter === undefined || this.#where !== undefined || !this.#buffer.isEmpty) return false;
     let event: KvChange;
     try {
       event = change.decode();
@@ -124,7 +118,7 @@ export class FeedOutlet<E> {
 
   /** There is something new: it is served soon, and not within this call. */
   wake(): void {
-    if (this.#isServeDue || (this.#waiter === undefined && !this.#options.buffer.isEmpty)) return;
+    if (this.#isServeDue || (this.#waiter === undefined && !this.#buffer.isEmpty)) return;
     this.#isServeDue = true;
     queueMicrotask(() => {
       this.#isServeDue = false;
@@ -138,7 +132,13 @@ export class FeedOutlet<E> {
     this.wake();
   }
 
-  #next(): Promise<IteratorResult<E, undefined>> {
+  /** The consumer wants no more. */
+  close(): void {
+    this.#owner.close();
+  }
+
+  /** The next item, or the end. @throws KvTypeError KV_INVALID_OPTION while the last one is awaited. */
+  next(): Promise<IteratorResult<E, undefined>> {
     if (this.#waiter !== undefined) {
       return Promise.reject(
         new KvTypeError(
@@ -155,7 +155,7 @@ export class FeedOutlet<E> {
 
   /** Gives the waiting consumer what there is: an item, or the end. */
   #serve(): void {
-    const { buffer, onEmpty } = this.#options;
+    const buffer = this.#buffer;
     while (this.#waiter !== undefined) {
       const item = buffer.shift();
       if (item === undefined) break;
@@ -163,7 +163,7 @@ export class FeedOutlet<E> {
     }
     if (this.#waiter !== undefined && this.#ending !== undefined)
       this.#handEnding(this.#waiter, this.#ending);
-    if (buffer.isEmpty) onEmpty();
+    if (buffer.isEmpty) this.#owner.bufferEmptied();
   }
 
   /**
@@ -173,7 +173,7 @@ export class FeedOutlet<E> {
   #offerItem(item: BufferItem, waiter: Waiter<E>): void {
     try {
       const event: KvChangeEvent = item.kind === "notice" ? item.event : item.decode();
-      const { where } = this.#options;
+      const where = this.#where;
       if (item.kind !== "notice" && where !== undefined && !where(event as KvChange)) return;
       // The filter may have closed the feed, and served its ending.
       if (this.#waiter !== waiter) return;
@@ -182,7 +182,7 @@ export class FeedOutlet<E> {
       if (item.kind !== "notice") this.#delivered++;
       waiter.resolve({ done: false, value: event as E });
     } catch (error) {
-      this.#options.onFailure(error);
+      this.#owner.fail(error);
     }
   }
 
@@ -191,5 +191,27 @@ export class FeedOutlet<E> {
     this.#ending = { kind: "done" };
     if (ending.kind === "done") waiter.resolve({ done: true, value: undefined });
     else waiter.reject(ending.error);
+  }
+}
+
+/** What the consumer gets: it can take items, and give up the feed. */
+class FeedIterator<E> implements AsyncIterableIterator<E, undefined> {
+  readonly #outlet: FeedOutlet<E>;
+
+  constructor(outlet: FeedOutlet<E>) {
+    this.#outlet = outlet;
+  }
+
+  next(): Promise<IteratorResult<E, undefined>> {
+    return this.#outlet.next();
+  }
+
+  async return(): Promise<IteratorResult<E, undefined>> {
+    this.#outlet.close();
+    return { done: true, value: undefined };
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<E, undefined> {
+    return this;
   }
 }
