@@ -15,7 +15,7 @@
  *
  * @see Source: Deno KV's `watch`. Differs: an aborted signal ends the stream.
  */
-import { ReadableStream, type ReadableStreamDefaultController } from "node:stream/web";
+import { ReadableStream, type ReadableStreamDefaultController, type UnderlyingSource } from "node:stream/web";
 import type { EncodedKey } from "../codec/key.js";
 import { KvCorruptError } from "../errors.js";
 import type { CommitListener, CommitSource, Subscription } from "./dispatcher.js";
@@ -46,15 +46,7 @@ export interface WatchKeysOptions<T> {
  */
 export function watchKeys<T>(options: WatchKeysOptions<T>): ReadableStream<T[]> {
   options.signal?.throwIfAborted();
-  const watch = new LevelWatch(options);
-  return new ReadableStream<T[]>(
-    {
-      start: (controller) => watch.start(controller),
-      pull: () => watch.pull(),
-      cancel: () => watch.cancel(),
-    },
-    { highWaterMark: 1 },
-  );
+  return new ReadableStream<T[]>(new LevelWatch(options), { highWaterMark: 1 });
 }
 
 /** `waiting` for the consumer or for a change; `reading`; `closed` for good. */
@@ -66,11 +58,13 @@ const MOVES: Record<WatchState, readonly WatchState[]> = {
   closed: [],
 };
 
-class LevelWatch<T> {
+/** The stream's source, and the dispatcher's listener. */
+class LevelWatch<T> implements UnderlyingSource<T[]>, CommitListener {
   readonly #options: WatchKeysOptions<T>;
   #state: WatchState = "waiting";
   #controller: ReadableStreamDefaultController<T[]> | undefined;
   #subscription: Subscription | undefined;
+  #onAbort: (() => void) | undefined;
   /** Whether the state may have moved since the last read began. The first state is news. */
   #isRaised = true;
   /** Ends the `pull` that waits for an item. */
@@ -90,8 +84,10 @@ class LevelWatch<T> {
       return;
     }
     const selectors = keys.map((bytes) => ({ kind: "key", bytes }) as const);
-    this.#subscription = dispatcher.listen(selectors, this.#listener(), "in-flight");
-    signal?.addEventListener("abort", this.#onAbort);
+    this.#subscription = dispatcher.listen(selectors, this, "in-flight");
+    if (signal === undefined) return;
+    this.#onAbort = () => this.#close((controller) => controller.error(signal.reason));
+    signal.addEventListener("abort", this.#onAbort);
   }
 
   /** Resolves when one item was emitted, or the watch is closed. The stream calls it again only then. */
@@ -104,6 +100,19 @@ class LevelWatch<T> {
 
   cancel(): void {
     this.#close(() => {});
+  }
+
+  offer(): void {
+    this.#isRaised = true;
+    this.#goOn();
+  }
+
+  end(): void {
+    this.#close((controller) => controller.close());
+  }
+
+  abort(error: unknown): void {
+    this.#close((controller) => controller.error(error));
   }
 
   /** Reads, if somebody waits for an item, there may be news, and no read is under way. A closed watch lets go of who waits. */
@@ -142,27 +151,12 @@ class LevelWatch<T> {
     return true;
   }
 
-  #listener(): CommitListener {
-    return {
-      offer: () => {
-        this.#isRaised = true;
-        this.#goOn();
-      },
-      end: () => this.#close((controller) => controller.close()),
-      abort: (error) => this.#close((controller) => controller.error(error)),
-    };
-  }
-
-  readonly #onAbort = (): void => {
-    this.#close((controller) => controller.error(this.#options.signal?.reason));
-  };
-
   /** Ends the stream in the given way, the first time only, and lets a waiting `pull` see it. */
   #close(endStream: (controller: ReadableStreamDefaultController<T[]>) => void): void {
     if (this.#isClosed) return;
     this.#move("closed");
     this.#subscription?.cancel();
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener("abort", this.#onAbort);
     if (this.#controller !== undefined) endStream(this.#controller);
     this.#endPull();
   }

@@ -25,7 +25,8 @@ import { addSeat, removeSeat, type Seats, type Visitable, visitSeats } from "./s
 
 /** What is watched: one key, all keys strictly below a prefix, a range of keys, or the keys that fit a pattern. */
 export type EncodedSelector =
-  | { readonly kind: "key" | "prefix"; readonly bytes: EncodedKey }
+  | { readonly kind: "key"; readonly bytes: EncodedKey; readonly text?: string }
+  | { readonly kind: "prefix"; readonly bytes: EncodedKey }
   | { readonly kind: "range"; readonly start: Uint8Array; readonly end: Uint8Array }
   | { readonly kind: "pattern"; readonly parts: PatternParts };
 
@@ -161,8 +162,8 @@ export class Matcher<S extends MatcherSeat<S>> {
   #nodeOf(selector: EncodedSelector): SelectorNode<S> {
     switch (selector.kind) {
       case "key": {
-        const { bytes } = selector;
-        return this.#keys.obtain(this.#hashBytes(bytes), readLatin1(bytes, 0, bytes.length));
+        const { bytes, text = readLatin1(bytes, 0, bytes.length) } = selector;
+        return this.#keys.obtain(this.#hashBytes(bytes), text);
       }
       case "prefix":
         return this.#prefixNodeOf(selector.bytes);
