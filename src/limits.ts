@@ -161,6 +161,13 @@ export const FLUSH_INTERVAL_MS = 200;
 export const FLUSH_TRANSACTIONS = 64;
 export const FLUSH_INTERVAL_MS_MIN = 10;
 
+/**
+ * Transactions that a shard makes while none is flushed: then it waits for the disk before the next one, at most so many milliseconds each
+ * time. So a disk that can't keep up slows writes down, instead of letting files grow and power cuts take more and more.
+ */
+export const DISK_LAG_TRANSACTIONS_MAX = 4096;
+export const DISK_PAUSE_MS_MAX = 100;
+
 /** Longest sleep of a shard, in milliseconds: the slow fallback behind every wake-up. */
 export const SHARD_SLEEP_MS_MAX = 1000;
 

@@ -11,6 +11,14 @@
  * 3. Total: any bytes give a value or NOT_PLAIN. Nothing outside of them is read, and at most DEPTH_MAX levels are entered.
  */
 import { readLatin1, readUtf16 } from "./byte-text.js";
+import {
+  expectedShape,
+  learnShape,
+  missShape,
+  type ObjectShape,
+  SHAPE_NAMES_MAX,
+  slotOfShape,
+} from "./object-shape.js";
 import { V8_VERSION_MAX, V8_VERSION_PLAIN_MIN, V8Tag } from "./v8-format.js";
 
 /** Says that V8 has to read the bytes. */
@@ -34,7 +42,11 @@ const bigints = new BigUint64Array(float64.buffer);
 let bytes: Uint8Array = EMPTY;
 let offset = 0;
 /** What began so far, in order: a reference names its place. */
-let objects: object[] = [];
+let objects: (object | null)[] = [];
+/** The place of an object that is made when its values have been read: V8 reads what refers to it meanwhile. */
+const NOT_MADE = null;
+const valuesAt: unknown[][] = [];
+const OWN_PROPERTY = { configurable: true, enumerable: true, writable: true };
 
 /** The value in the bytes from `start` on, or NOT_PLAIN. */
 export function decodePlainValue(source: Uint8Array, start = 0): unknown {
@@ -117,21 +129,76 @@ function readBigint(): unknown {
 }
 
 function readObject(depth: number): unknown {
+  const slot = slotOfShape(bytes, offset);
+  const shape = expectedShape(slot);
+  return shape === undefined ? readNamed(depth, slot) : readShaped(shape, depth, slot);
+}
+
+/** An object of any names. */
+function readNamed(depth: number, slot: number): unknown {
   const object: Record<string, unknown> = {};
   objects.push(object);
+  const count = readProperties(object, 0, depth);
+  if (count > 0 && count <= SHAPE_NAMES_MAX) learnShape(slot, Object.keys(object));
+  return count < 0 ? NOT_PLAIN : object;
+}
+
+/** An object that is expected to have the names of others before it. From where it has not, it is read by its own. */
+function readShaped(shape: ObjectShape, depth: number, slot: number): unknown {
+  const { names, tags } = shape;
+  const values = takeValues(depth);
+  const place = objects.push(NOT_MADE) - 1;
   let count = 0;
-  while (bytes[offset] !== V8Tag.endObject) {
-    const key = readKey();
-    if (key === NOT_PLAIN) return NOT_PLAIN;
+  while (count < names.length && stepOver(tags[count]!)) {
     const value = readValue(depth + 1);
     if (value === NOT_PLAIN) return NOT_PLAIN;
-    // What is inherited can't be trusted to let an assignment through: `__proto__` is a setter, a frozen prototype refuses.
-    if ((key as string) in object) defineProperty(object, key as string, value);
-    else object[key as string] = value;
-    count++;
+    values[count++] = value;
+  }
+  let object: object;
+  if (count === names.length && stepOver(tags[count]!)) {
+    shape.hits++;
+    object = shape.make(values);
+    objects[place] = object;
+  } else {
+    missShape(slot, shape);
+    object = {};
+    objects[place] = object;
+    for (let index = 0; index < count; index++) storeProperty(object, names[index]!, values[index]);
+    if (readProperties(object, count, depth) < 0) return NOT_PLAIN;
+  }
+  for (let index = 0; index < count; index++) values[index] = undefined;
+  return object;
+}
+
+/** Reads properties up to the end of an object that has `count` of them, and returns how many it has then; -1 when that can't be. */
+function readProperties(object: object, count: number, depth: number): number {
+  let found = count;
+  while (bytes[offset] !== V8Tag.endObject) {
+    const key = readKey();
+    if (key === NOT_PLAIN) return -1;
+    const value = readValue(depth + 1);
+    if (value === NOT_PLAIN) return -1;
+    storeProperty(object, key as string, value);
+    found++;
   }
   offset++;
-  return readVarint() === count ? object : NOT_PLAIN;
+  return readVarint() === found ? found : -1;
+}
+
+/** What is inherited can't be trusted to let an assignment through: `__proto__` is a setter, a frozen prototype refuses. */
+function storeProperty(object: object, key: string, value: unknown): void {
+  if (key in object) Object.defineProperty(object, key, { ...OWN_PROPERTY, value });
+  else (object as Record<string, unknown>)[key] = value;
+}
+
+/** Room for the values of an object at some depth. Whoever takes it leaves it empty. */
+function takeValues(depth: number): unknown[] {
+  let values = valuesAt[depth];
+  if (values === undefined) {
+    values = [];
+    valuesAt[depth] = values;
+  }
+  return values;
 }
 
 function readDenseArray(depth: number): unknown {
@@ -190,8 +257,12 @@ function isName(known: string, start: number, length: number): boolean {
   return true;
 }
 
-function defineProperty(object: object, key: string, value: unknown): void {
-  Object.defineProperty(object, key, { value, configurable: true, enumerable: true, writable: true });
+/** Steps over these bytes; `false` when others stand there. */
+function stepOver(expected: Uint8Array): boolean {
+  const { length } = expected;
+  for (let index = 0; index < length; index++) if (bytes[offset + index] !== expected[index]) return false;
+  offset += length;
+  return true;
 }
 
 /** Takes 8 bytes as a double and as a bigint's digit; `false` when there are fewer. */

@@ -42,6 +42,7 @@ const CUT_GATE = STOP + 2;
 const CALLERS_STARVED = STOP + 3;
 const CALLERS_WANTING_PREVIOUS = STOP + 4;
 const CALLERS_LISTENING = STOP + 5;
+const DISK_LAG_MAX = STOP + 6;
 
 /** Words of the round line: see `round-ring.ts` for what they mean together. */
 export const ROUND_WORDS = {
@@ -79,6 +80,7 @@ const SHARD_QUEUE_READY = 9;
 const SHARD_CONDEMNED = 10;
 const SHARD_DOORBELL = 2 * LINE_WORDS;
 const SHARD_MAIL = 2 * LINE_WORDS + 1;
+const SHARD_FLUSHED = 2 * LINE_WORDS + 2;
 /** Longs of a shard's lines. */
 const SHARD_LOWEST_IN_FLIGHT = 0;
 const SHARD_BUSY_SINCE_MS = 1;
@@ -504,6 +506,36 @@ export class Control {
   passCutGate(timeoutMs: number): void {
     const closed = Atomics.load(this.words, CUT_GATE);
     if (closed !== 0 && !this.stopping) Atomics.wait(this.words, CUT_GATE, closed, timeoutMs);
+  }
+
+  // ── the disk ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** Opening thread only: bounds how many transactions a shard may be ahead of the disk. 0, as at first: there is no bound. */
+  setDiskLagMax(transactions: number): void {
+    Atomics.store(this.words, DISK_LAG_MAX, transactions);
+  }
+
+  /** Opening thread only: what a shard had committed when {@link commits} was this is on the disk. */
+  setFlushed(shard: number, commits: number): void {
+    const word = this.#shardWord(shard, SHARD_FLUSHED);
+    Atomics.store(this.words, word, commits);
+    Atomics.notify(this.words, word);
+  }
+
+  /** Whether a shard is as far ahead of the disk as it may be. */
+  isFarAheadOfDisk(shard: number): boolean {
+    const max = Atomics.load(this.words, DISK_LAG_MAX);
+    if (max === 0) return false;
+    return (
+      ((this.commits(shard) - Atomics.load(this.words, this.#shardWord(shard, SHARD_FLUSHED))) | 0) >= max
+    );
+  }
+
+  /** Shard only, before a commit: waits while it is far ahead of the disk, at most `timeoutMs`, since a disk that fails must not end it. */
+  awaitDisk(shard: number, timeoutMs: number): void {
+    const word = this.#shardWord(shard, SHARD_FLUSHED);
+    const flushed = Atomics.load(this.words, word);
+    if (this.isFarAheadOfDisk(shard) && !this.stopping) Atomics.wait(this.words, word, flushed, timeoutMs);
   }
 
   /** The newest round that all its participants have committed. */

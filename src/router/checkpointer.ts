@@ -5,11 +5,12 @@
  * Invariants
  * 1. The pins of the checkpoint on the disk are let go only when the next one is on the disk.
  * 2. One checkpoint at a time. A failed one changes nothing; the next try comes an interval later.
- * 3. Checkpoints come faster where transactions do, so that few are made while one is pinned.
+ * 3. Checkpoints come faster where transactions do, so that few are made while one is pinned; and where they can't come fast enough,
+ *    the shards wait for them.
  */
 import { open } from "node:fs/promises";
 import { KvError } from "../errors.js";
-import { FLUSH_INTERVAL_MS_MIN, FLUSH_TRANSACTIONS } from "../limits.js";
+import { DISK_LAG_TRANSACTIONS_MAX, FLUSH_INTERVAL_MS_MIN, FLUSH_TRANSACTIONS } from "../limits.js";
 import type { Control } from "../ring/control.js";
 import { prepareCheckpoint, removeCheckpoint, StateReader, writeCheckpoint } from "../store/checkpoint.js";
 import { dataFileOf } from "../store/data-file.js";
@@ -49,7 +50,8 @@ export class Checkpointer {
     if (moment === null) throw new KvError("KV_STORAGE", `${options.path} is written while it is opened`);
     flushShards(options.directories);
     writeCheckpoint(options.path, moment.states);
-    this.#keep(moment);
+    this.#keep(moment, this.#commits());
+    options.control.setDiskLagMax(DISK_LAG_TRANSACTIONS_MAX);
     this.#timer = this.#plan();
   }
 
@@ -92,6 +94,7 @@ export class Checkpointer {
     if (this.#state === "closed") return;
     this.#state = "closed";
     clearTimeout(this.#timer);
+    this.#options.control.setDiskLagMax(0);
     if (flush) flushShards(this.#options.directories);
     removeCheckpoint(this.#options.path);
     this.#moment?.letGo();
@@ -107,12 +110,15 @@ export class Checkpointer {
 
   async #tick(): Promise<void> {
     let moment: Moment | null = null;
+    // Counted first: the moment may have more of them, and none less.
+    const commits = this.#commits();
     try {
       moment = this.#take();
       if (moment === null) return;
       if (nameOfStates(moment.states) === this.#named) {
         this.#delayMs = this.#options.intervalMs;
         moment.letGo();
+        this.#tellFlushed(commits);
         return;
       }
       this.#pace(moment);
@@ -121,7 +127,7 @@ export class Checkpointer {
       // Closed in between, everything is flushed, and nothing may be put back any more.
       if (this.#state === "closed") return moment.letGo();
       putInPlace();
-      this.#keep(moment);
+      this.#keep(moment, commits);
     } catch (error) {
       moment?.letGo();
       if (this.#state === "closed") return;
@@ -150,10 +156,20 @@ export class Checkpointer {
   }
 
   /** It is on the disk: the one before it is not needed any more. */
-  #keep(moment: Moment): void {
+  #keep(moment: Moment, commits: readonly number[]): void {
     this.#moment?.letGo();
     this.#moment = moment;
     this.#named = nameOfStates(moment.states);
+    this.#tellFlushed(commits);
+  }
+
+  #commits(): number[] {
+    const { stores, control } = this.#options;
+    return stores.map((_, shard) => control.commits(shard));
+  }
+
+  #tellFlushed(commits: readonly number[]): void {
+    for (const [shard, count] of commits.entries()) this.#options.control.setFlushed(shard, count);
   }
 
   async #flush(): Promise<void> {

@@ -139,15 +139,15 @@ export class Reader {
   readRange<T>(read: RangeRead, cut: Cut, decode: (key: Uint8Array, entry: Uint8Array) => T): T[] {
     const nowMs = this.#clock.nowMs();
     const found: T[] = [];
-    const bytesMax = read.bytesMax ?? Number.POSITIVE_INFINITY;
+    const { range, limit, bytesMax = Number.POSITIVE_INFINITY } = read;
     let bytes = 0;
-    if (read.limit === 0 || compareBytes(read.range.start, read.range.end) >= 0) return found;
-    for (const { key, value } of this.#rows(read, cut)) {
-      if (isExpired(value, nowMs)) continue;
-      found.push(decode(key, value));
-      bytes += value.length;
-      if (found.length >= read.limit || bytes >= bytesMax) break;
-    }
+    if (limit === 0 || compareBytes(range.start, range.end) >= 0) return found;
+    this.#visitRows(read, cut, (key, entry) => {
+      if (isExpired(entry, nowMs)) return true;
+      found.push(decode(key, entry));
+      bytes += entry.length;
+      return found.length < limit && bytes < bytesMax;
+    });
     return found;
   }
 
@@ -188,18 +188,19 @@ export class Reader {
     return key.length === 0 ? undefined : this.#stores[shard]!.readEntry(key, cut.snapshot(shard));
   }
 
-  #rows(read: RangeRead, cut: Cut): Iterable<Row> {
+  #visitRows(read: RangeRead, cut: Cut, visit: (key: Uint8Array, entry: Uint8Array) => boolean): void {
     const { range, reverse } = read;
     const { start, end } = range;
     const shards = this.#shardsOfRange(range);
     if (shards.length === 1) {
       const shard = shards[0]!;
-      return this.#stores[shard]!.borrowEntries(start, end, reverse, cut.snapshot(shard));
+      this.#stores[shard]!.visitEntries(start, end, reverse, cut.snapshot(shard), visit);
+      return;
     }
     const sources = shards.map((shard) =>
       this.#stores[shard]!.rangeEntries(start, end, reverse, cut.snapshot(shard)),
     );
-    return mergeRows(sources, reverse);
+    for (const { key, value } of mergeRows(sources, reverse)) if (!visit(key, value)) break;
   }
 
   #shardOf(key: Uint8Array): number {

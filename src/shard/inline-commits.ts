@@ -65,7 +65,7 @@ export class InlineCommits {
   #isFree(): boolean {
     const control = this.#control;
     if (isLaterRound(control.roundEntered(this.#shard), control.finishedRound)) return false;
-    return control.isCutGateOpen && !control.stopping;
+    return control.isCutGateOpen && !control.stopping && !control.isFarAheadOfDisk(this.#shard);
   }
 
   #execute(commits: readonly CommitFields[]): Reply[] {

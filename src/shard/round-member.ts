@@ -99,7 +99,7 @@ export class RoundMember {
   /** False when the engine stops first. */
   #takePart(round: number): boolean {
     const { shard, control } = this.#writer;
-    this.#writer.pauseForCut();
+    this.#writer.pause();
     control.announceInFlight(shard);
     this.#ring.arrive(shard);
     this.#writer.faults.visit(FaultPoint.arrived);

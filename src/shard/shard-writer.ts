@@ -10,7 +10,7 @@
  *    a write that a crash could take back, and nobody who heard of it reads an older state.
  */
 import type { KvClock } from "../clock.js";
-import { CUT_PAUSE_MS_MAX } from "../limits.js";
+import { CUT_PAUSE_MS_MAX, DISK_PAUSE_MS_MAX } from "../limits.js";
 import { ChangeRingWriter } from "../ring/change-ring.js";
 import { type Control, NO_CALLER, ShardState } from "../ring/control.js";
 import { capacityOf } from "../ring/ring-memory.js";
@@ -70,22 +70,23 @@ export class ShardWriter {
 
   /**
    * Runs `write` in one transaction, commits it, and publishes what it put into the batch and did to the queue. The caller has set, or lets `write` set, the
-   * in-flight mark. While a cut is taken it waits, for a bounded time, before it begins.
+   * in-flight mark. While a cut is taken, or the disk is far behind, it waits, for a bounded time, before it begins.
    *
    * @param requests How many requests it executes.
    * @throws TransactionFailure: nothing has changed, nothing was published. Anything else came after the commit, and the shard's thread
    * must die of it: another one then takes what was committed from the log.
    */
   commit(requests: number, write: (batch: ChangeBatch) => void): void {
-    this.pauseForCut();
+    this.pause();
     this.commitNow(requests, write);
   }
 
   /**
-   * Waits while a cut is taken, for a bounded time. Before a transaction, or before a round is joined: whoever stood still between the two
-   * would leave the round half committed, and no cut can be taken of that.
+   * Waits while a cut is taken, or the disk is far behind, for a bounded time. Before a transaction, or before a round is joined: whoever
+   * stood still between the two would leave the round half committed, and no cut can be taken of that.
    */
-  pauseForCut(): void {
+  pause(): void {
+    this.control.awaitDisk(this.shard, DISK_PAUSE_MS_MAX);
     this.control.passCutGate(CUT_PAUSE_MS_MAX);
   }
 

@@ -67,6 +67,12 @@ export class SealedTable implements Table {
       yield { key, value: this.#opened(key, value) };
   }
 
+  /** Shows the same rows to `visit`, one by one, until it says `false`. */
+  visitRange(options: RangeOptions, visit: (key: Uint8Array, payload: Uint8Array) => boolean): void {
+    for (const { key, value } of this.#table.getRange(options))
+      if (!visit(key, this.#opened(key, value))) break;
+  }
+
   getKeys(options: RangeOptions): Iterable<Uint8Array> {
     return this.#table.getKeys(options);
   }

@@ -31,7 +31,7 @@ import {
   type ShardHead,
 } from "./row-format.js";
 import { SealedTable } from "./sealed-table.js";
-import type { HeldSnapshot, Row, Table } from "./table.js";
+import type { HeldSnapshot, RangeOptions, Row, Table } from "./table.js";
 
 export type { LogRowHead, ShardHead } from "./row-format.js";
 export type { HeldSnapshot } from "./table.js";
@@ -52,6 +52,16 @@ interface Environment extends Table {
   close(): Promise<void>;
 }
 
+function rangeOptions(
+  start: Uint8Array,
+  end: Uint8Array,
+  reverse: boolean,
+  transaction: HeldSnapshot,
+): RangeOptions {
+  if (!reverse) return { start, end, transaction };
+  return { start: end, end: start, reverse, exclusiveStart: true, inclusiveEnd: true, transaction };
+}
+
 /** Longer keys are copied by a call, which costs as much as this many bytes in a loop. */
 const LOOP_BYTES_MAX = 48;
 
@@ -61,13 +71,9 @@ const LOOP_BYTES_MAX = 48;
  */
 const ENTRY_TABLE_OPTIONS = {
   encoding: "binary",
-  encoder: { encode: (value: Uint8Array) => value, decode: borrow },
+  encoder: { encode: (value: Uint8Array) => value, decode: (value: Uint8Array) => value },
   keyEncoder: { writeKey, readKey },
 } as const;
-
-function borrow(bytes: Uint8Array, length: number): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, length);
-}
 
 function writeKey(key: Uint8Array, target: Uint8Array, start: number): number {
   const { length } = key;
@@ -206,22 +212,22 @@ export class ShardStore {
     reverse: boolean,
     snapshot: HeldSnapshot,
   ): Generator<Row, void> {
-    for (const { key, value } of this.borrowEntries(start, end, reverse, snapshot)) {
+    for (const { key, value } of this.#entries.getRange(rangeOptions(start, end, reverse, snapshot)))
       yield { key, value: value.slice() };
-    }
   }
 
-  /** The same, but each value is borrowed until the next row is asked for, or anything else is read on this thread. Keys are private. */
-  borrowEntries(start: Uint8Array, end: Uint8Array, reverse: boolean, snapshot: HeldSnapshot): Iterable<Row> {
-    if (!reverse) return this.#entries.getRange({ start, end, transaction: snapshot });
-    return this.#entries.getRange({
-      start: end,
-      end: start,
-      reverse: true,
-      exclusiveStart: true,
-      inclusiveEnd: true,
-      transaction: snapshot,
-    });
+  /**
+   * Shows the same entries to `visit` until it says `false`. A value is borrowed for the call, in which nothing else may be read; the key
+   * is private.
+   */
+  visitEntries(
+    start: Uint8Array,
+    end: Uint8Array,
+    reverse: boolean,
+    snapshot: HeldSnapshot,
+    visit: (key: Uint8Array, value: Uint8Array) => boolean,
+  ): void {
+    this.#entries.visitRange(rangeOptions(start, end, reverse, snapshot), visit);
   }
 
   putEntry(key: Uint8Array, entry: Uint8Array): void {

@@ -7,12 +7,14 @@ import { differenceCases } from "./difference-cases.js";
 import { queueDifferenceCases } from "./queue-cases.js";
 import { runContract } from "./subject.js";
 
-/** `undefined` as a path: a directory; the cases that open stores of their own have the same options. */
-const CONFIGURATIONS: [path: string | undefined, options: KvOpenOptions, withQueues: boolean][] = [
+const DIRECTORY = "a directory";
+
+/** The cases that open stores of their own have the same options. */
+const CONFIGURATIONS: [path: string, options: KvOpenOptions, withQueues: boolean][] = [
   [":memory:", { shards: 2, limits: "deno" }, false],
-  [undefined, { shards: 1, limits: "deno", durability: "sync" }, true],
-  [undefined, { shards: 5, limits: "deno", durability: "relaxed" }, true],
-  [undefined, { shards: 2 }, false],
+  [DIRECTORY, { shards: 1, limits: "deno", durability: "sync" }, true],
+  [DIRECTORY, { shards: 5, limits: "deno", durability: "relaxed" }, true],
+  [DIRECTORY, { shards: 2 }, false],
 ];
 
 describe.each(CONFIGURATIONS)("%o with %o", (path, options, withQueues) => {
@@ -21,7 +23,7 @@ describe.each(CONFIGURATIONS)("%o with %o", (path, options, withQueues) => {
     const subject = { ...belfry, hasQueues: withQueues };
     try {
       const cases = [...contract, ...differenceCases, ...queueDifferenceCases];
-      const results = await runContract(cases, subject, path ?? subject.newPath());
+      const results = await runContract(cases, subject, path === DIRECTORY ? subject.newPath() : path);
       expect(results.filter(({ failure }) => failure !== null)).toEqual([]);
       expect(results.length).toBeGreaterThan(100);
     } finally {

@@ -160,3 +160,19 @@ test("what is committed and can't be published condemns the thread, whose succes
   expect(control.watermark()).toBeLessThan(control.counter + 1);
   expect((await warned).message).toMatch(/starts anew/);
 });
+
+test("nothing is made while the disk is far behind; the shard's thread makes it, after a wait that ends", () => {
+  const { control, store, thread, inline } = sleepingShard();
+  control.setFlushed(SHARD, control.commits(SHARD));
+  control.setDiskLagMax(1);
+  expect(inline.run([setOf("a")])).not.toBeNull();
+  expect(inline.run([setOf("b")])).toBeNull();
+  expect(store.readEntry(Buffer.from("b"))).toBeUndefined();
+  let wasFarAhead = false;
+  thread.commit(1, () => {
+    wasFarAhead = control.isFarAheadOfDisk(SHARD);
+  });
+  expect(wasFarAhead).toBe(true);
+  control.setFlushed(SHARD, control.commits(SHARD));
+  expect(inline.run([setOf("b")])).not.toBeNull();
+});
