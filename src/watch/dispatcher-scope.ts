@@ -89,7 +89,9 @@ export class DispatcherScope implements CommitSource {
   /** How the feeds among the listeners are doing. */
   feedStats(): FeedStats[] {
     const stats: FeedStats[] = [];
-    for (const { stats: statsOf } of this.#open.keys()) if (statsOf !== undefined) stats.push(statsOf());
+    for (const listener of this.#open.keys()) {
+      if (listener.stats !== undefined) stats.push(listener.stats());
+    }
     return stats;
   }
 
