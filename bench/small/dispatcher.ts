@@ -76,7 +76,16 @@ class World {
   }
 
   listen(name: string, count: number): this {
-    const listener: CommitListener = {
+    for (let number = 0; number < count; number++) {
+      const bytes = encodeKey([name, number]);
+      this.#dispatcher.listen([{ kind: "key", bytes }], this.#listener(), "later");
+    }
+    return this;
+  }
+
+  /** A new object for each. Not a spread of one, whose copies would have many hidden classes. */
+  #listener(): CommitListener {
+    return {
       offer: (_, changes) => {
         this.#offered += changes.length;
       },
@@ -85,9 +94,6 @@ class World {
         throw error;
       },
     };
-    for (let number = 0; number < count; number++)
-      this.#dispatcher.listen([{ kind: "key", bytes: encodeKey([name, number]) }], { ...listener }, "later");
-    return this;
   }
 
   /** Commits of one change each, of keys far from each other. */

@@ -290,6 +290,17 @@ export class ChangeRecord {
     return this.#view.getUint32(this.#offset + CHANGE_HEADER_BYTES + 4 * index, true);
   }
 
+  /** Whether the bytes of the key are these characters. Hot path: it makes no view. */
+  hasKeyText(text: string): boolean {
+    const length = this.keyLength;
+    if (text.length !== length) return false;
+    const start = this.#offset + this.bodyOffset;
+    for (let index = 0; index < length; index++) {
+      if (this.#bytes[start + index] !== text.charCodeAt(index)) return false;
+    }
+    return true;
+  }
+
   get #flags(): number {
     return this.#bytes[this.#offset + FLAGS_OFFSET]!;
   }

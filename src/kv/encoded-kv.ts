@@ -161,7 +161,9 @@ export class EncodedKv {
       dispatcher,
       keys: keys as readonly EncodedKey[],
       read: () =>
-        reader.getMany(keys, (bytes, index) => (bytes === null ? null : encodedEntry(keys[index]!, bytes))),
+        reader.getManySoon(keys, (bytes, index) =>
+          bytes === null ? null : encodedEntry(keys[index]!, bytes),
+        ),
       versionstampOf: (entry) => entry?.versionstamp ?? null,
       signal: options.signal,
     });

@@ -115,7 +115,7 @@ export class KvReads {
     return watchKeys<KvEntryMaybe<unknown>>({
       dispatcher: this.#scope,
       keys: encoded,
-      read: () => this.#readMany(wanted, encoded),
+      read: () => this.#reader.getManySoon(encoded, (bytes, index) => entryMaybe(wanted[index]!, bytes)),
       versionstampOf: (entry) => entry.versionstamp,
       signal,
       raw,

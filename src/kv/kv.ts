@@ -254,7 +254,7 @@ export class Kv {
    * Every change of some keys, in the order of the whole store: those that are committed from now on, those after a position
    * (`since`), or the state and then what changes it (`initial`).
    *
-   * *Order*, *Lag*, *Resuming*, *Closing*: see {@link ChangeFeed}. An idle feed takes about 3 KB of memory, and costs nothing when
+   * *Order*, *Lag*, *Resuming*, *Closing*: see {@link ChangeFeed}. An idle feed takes about 1 KB of memory, and costs nothing when
    * something else changes.
    *
    * @param options With `progressMs`, `initial`, `onTrimmed: "resync"` or a dropping `overflow` the feed has progress or lagged events
@@ -278,7 +278,7 @@ export class Kv {
   ): ChangeFeed<T, KvChangeEvent<T>>;
   changes<T = unknown>(
     selectors: ChangeSelector | readonly ChangeSelector[],
-    options: ChangesOptions<T> = {},
+    options?: ChangesOptions<T>,
   ): ChangeFeed<T> | ChangeFeed<T, KvChangeEvent<T>> {
     this.#checkOpen();
     return openChangeFeed<T>(this.#scope, selectors, options);

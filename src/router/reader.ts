@@ -20,6 +20,7 @@ import { SNAPSHOTS_MAX } from "../limits.js";
 import { type Control, ShardState } from "../ring/control.js";
 import type { ShardStore } from "../store/shard-store.js";
 import { type Cut, Cuts } from "./cut.js";
+import { GatheredReads } from "./gathered-reads.js";
 
 /** Makes a caller's value of an entry's bytes; `null` where there is no entry. */
 export type DecodeEntry<T> = (entry: Uint8Array | null, index: number) => T;
@@ -44,6 +45,7 @@ export class Reader {
   readonly #stores: readonly ShardStore[];
   readonly #partitionDepth: number;
   readonly #clock: KvClock;
+  readonly #gathered: GatheredReads;
   readonly #seenCommits: Int32Array;
   readonly #allShards: readonly number[];
   #openSnapshots = 0;
@@ -60,6 +62,7 @@ export class Reader {
     this.#partitionDepth = partitionDepth;
     this.#clock = clock;
     this.cuts = new Cuts(control, caller, stores);
+    this.#gathered = new GatheredReads(this.cuts);
     this.#seenCommits = new Int32Array(stores.length).fill(-1);
     this.#allShards = stores.map((_, shard) => shard);
   }
@@ -90,6 +93,11 @@ export class Reader {
     } finally {
       cut.done();
     }
+  }
+
+  /** The same on a cut that is taken at the end of the microtask, for all who ask for one of the same shards. */
+  getManySoon<T>(keys: readonly Uint8Array[], decode: DecodeEntry<T>): Promise<T[]> {
+    return this.#gathered.read(this.#shardsOf(keys), (cut) => this.readMany(keys, cut, decode));
   }
 
   /** Entries of a range on one cut. */
@@ -200,6 +208,7 @@ export class Reader {
   }
 
   #shardsOf(keys: readonly Uint8Array[]): number[] {
+    if (keys.length === 1) return [this.#shardOf(keys[0]!)];
     return [...new Set(keys.map((key) => this.#shardOf(key)))];
   }
 

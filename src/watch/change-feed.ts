@@ -36,7 +36,7 @@ import { encodeSelectors } from "./change-selectors.js";
 import { CommittedChange } from "./committed-change.js";
 import type { CommitListener, CommitSource, Subscription } from "./dispatcher.js";
 import { FeedBuffer } from "./feed-buffer.js";
-import { type Ending, FeedOutlet } from "./feed-outlet.js";
+import { type Ending, FeedOutlet, type OutletOwner } from "./feed-outlet.js";
 import type { FeedState, FeedStats } from "./feed-stats.js";
 import { type InitialChange, InitialRead } from "./initial-read.js";
 import type {
@@ -95,13 +95,13 @@ export function openChangeFeed<T = unknown>(
 export function openChangeFeed<T>(
   source: CommitSource,
   selectors: ChangeSelector | readonly ChangeSelector[],
-  options: ChangesOptions<T> = {},
+  options?: ChangesOptions<T>,
 ): ChangeFeed<T> | ChangeFeed<T, KvChangeEvent<T>> {
   const encoded = encodeSelectors(selectors);
   const settings = checkChangesOptions(options);
   const { since, signal } = settings;
   if (typeof since === "object" && since.stamp.counter > source.counter)
-    throw futurePosition(options.since!, formatStamp(lastStampBelow(source.counter + 1)));
+    throw futurePosition(options!.since!, formatStamp(lastStampBelow(source.counter + 1)));
   signal?.throwIfAborted();
   return new ChangeFeed<T, KvChangeEvent<T>>(source, encoded, settings);
 }
@@ -117,6 +117,47 @@ export function openChangeFeed<T>(
  * store is closed, what is in the buffer still comes, then the end.
  */
 export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E> {
+  /**
+   * What the dispatcher and the outlet see of a feed, and its user does not. A class with a reference to the feed: functions of its own for each
+   * feed would be a fifth of the memory of an idle one.
+   */
+  static readonly #Sides = class implements CommitListener, OutletOwner {
+    readonly #feed: ChangeFeed<unknown, unknown>;
+
+    constructor(feed: ChangeFeed<unknown, unknown>) {
+      this.#feed = feed;
+    }
+
+    offer(stamp: Stamp, changes: readonly CommittedChange[], shard?: number): void {
+      this.#feed.#offer(stamp, changes, shard);
+    }
+
+    stats(): FeedStats {
+      return this.#feed.stats();
+    }
+
+    end(): void {
+      this.#feed.#end({ kind: "done" });
+    }
+
+    abort(error: unknown): void {
+      this.#feed.#abort(error);
+    }
+
+    bufferEmptied(): void {
+      this.#feed.#bufferEmptied();
+    }
+
+    fail(error: unknown): void {
+      this.#feed.#fail(error);
+    }
+
+    close(): void {
+      this.#feed.close();
+    }
+  };
+
+  readonly #sides: CommitListener & OutletOwner;
   readonly #source: CommitSource;
   readonly #selectors: readonly EncodedSelector[];
   readonly #settings: FeedSettings;
@@ -125,6 +166,8 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
   #subscription: Subscription;
   /** The dispatcher has ended the subscription because the log has lost what it needed: a new one is needed to go on. */
   #isCutOff = false;
+  /** Where the feed began, if it began with what comes. */
+  readonly #start: Stamp;
   #state: FeedState;
   /** While `behind` or `catching-up`: all up to it was taken. */
   #resume: Stamp;
@@ -142,12 +185,13 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
   #isProgressDue = false;
   #progress: Stamp = FIRST_STAMP;
   #unwantPrevious: (() => void) | undefined;
+  #onAbort: (() => void) | undefined;
   #laggingSinceMs = 0;
   #dropped = 0;
   /** Changes that were offered and not taken since the feed was live last. */
   #untaken = 0;
   /** In each shard's order: of each shard, the last commit that was taken ahead. */
-  readonly #ahead: Stamp[] = [];
+  #ahead: Stamp[] | undefined;
   #catchUps = 0;
 
   /** Use {@link openChangeFeed}. */
@@ -156,22 +200,20 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     this.#selectors = selectors;
     this.#settings = settings;
     this.#buffer = new FeedBuffer(settings.bufferBytesMax, settings.bufferCountMax);
-    this.#outlet = new FeedOutlet<E>({
-      buffer: this.#buffer,
-      where: settings.where,
-      onEmpty: () => this.#bufferEmptied(),
-      onFailure: (error) => this.#fail(error),
-      close: () => this.close(),
-    });
+    this.#sides = new ChangeFeed.#Sides(this as ChangeFeed<unknown, unknown>);
+    this.#outlet = new FeedOutlet<E>(this.#buffer, settings.where, this.#sides);
     this.#subscription = this.#subscribe();
     this.#resume = this.#subscription.after;
-    this.#outlet.position = positionBehind(this.#resume);
+    this.#start = this.#resume;
     this.#state = "live";
     if (settings.initial || settings.since !== "now") this.#beginInThePast(settings);
     if (settings.shownAs === "previous") this.#unwantPrevious = source.wantPrevious();
     if (settings.progressMs !== undefined)
       this.#progressTimer = setInterval(() => this.#sayProgress(), settings.progressMs).unref();
-    settings.signal?.addEventListener("abort", this.#onAbort);
+    if (settings.signal !== undefined) {
+      this.#onAbort = () => this.#fail(settings.signal?.reason);
+      settings.signal.addEventListener("abort", this.#onAbort);
+    }
   }
 
   get state(): FeedState {
@@ -189,7 +231,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       delivered: this.#outlet.delivered,
       dropped: this.#dropped,
       catchUps: this.#catchUps,
-      position: this.#outlet.position,
+      position: this.#outlet.position ?? positionBehind(this.#start),
     };
   }
 
@@ -242,13 +284,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
   // ── the dispatcher's side ────────────────────────────────────────────────────────────────────────
 
   #subscribe(): Subscription {
-    const listener: CommitListener = {
-      offer: (stamp, changes, shard) => this.#offer(stamp, changes, shard),
-      stats: () => this.stats(),
-      end: () => this.#end({ kind: "done" }),
-      abort: (error) => this.#abort(error),
-    };
-    return this.#source.listen(this.#selectors, listener, "later", this.#settings.order);
+    return this.#source.listen(this.#selectors, this.#sides, "later", this.#settings.order);
   }
 
   #offer(stamp: Stamp, offered: readonly CommittedChange[], shard?: number): void {
@@ -260,6 +296,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
       return;
     }
     if (shard === undefined) {
+      if (wanted.length === 1 && this.#outlet.handOver(wanted[0]!.as(shownAs))) return;
       this.#takeOffered(
         stamp,
         wanted.map((change) => change.as(shownAs)),
@@ -268,14 +305,16 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
   }
 
   #offerAhead(stamp: Stamp, wanted: readonly CommittedChange[], shard: number): void {
-    const taken = this.#ahead[shard];
+    const taken = this.#ahead?.[shard];
     if (taken !== undefined && compareStamps(stamp, taken) <= 0) return;
     const position = positionBehind(this.#handedThrough);
     this.#takeOffered(
       stamp,
       wanted.map((change) => change.ahead(this.#settings.shownAs, position)),
     );
-    if (this.#state === "live") this.#ahead[shard] = stamp;
+    if (this.#state !== "live") return;
+    this.#ahead ??= [];
+    this.#ahead[shard] = stamp;
   }
 
   #takeOffered(stamp: Stamp, changes: readonly CommittedChange[]): void {
@@ -546,8 +585,6 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────
 
-  readonly #onAbort = (): void => this.#fail(this.#settings.signal?.reason);
-
   #end(ending: Ending): void {
     if (this.#state === "closed") return;
     this.#move("closed");
@@ -559,7 +596,7 @@ export class ChangeFeed<T = unknown, E = KvChange<T>> implements AsyncIterable<E
     this.#unwantPrevious?.();
     clearInterval(this.#progressTimer);
     this.#subscription.cancel();
-    this.#settings.signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#onAbort !== undefined) this.#settings.signal?.removeEventListener("abort", this.#onAbort);
   }
 
   #move(to: FeedState): void {

@@ -36,7 +36,11 @@ const OVERFLOW_POLICIES = ["catch-up", "latest", "drop-oldest", "drop-newest", "
  *
  * @throws KvTypeError KV_INVALID_OPTION.
  */
-export function checkChangesOptions<T>(options: ChangesOptions<T>): FeedSettings {
+export function checkChangesOptions<T>(options: ChangesOptions<T> | undefined): FeedSettings {
+  return options === undefined ? DEFAULTS : checkGiven(options);
+}
+
+function checkGiven<T>(options: ChangesOptions<T>): FeedSettings {
   if (typeof options !== "object" || options === null) {
     throw invalidOption(`options of changes must be an object, found ${describe(options)}`);
   }
@@ -162,3 +166,6 @@ function describe(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value);
   return value === null || typeof value === "number" ? String(value) : typeof value;
 }
+
+/** Those of every feed that is opened without any: one object for all. */
+const DEFAULTS: FeedSettings = checkGiven({});

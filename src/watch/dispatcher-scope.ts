@@ -10,6 +10,32 @@ import type { Slice } from "./slice-queue.js";
 import type { Stamp } from "./stamp.js";
 import type { StateSnapshot } from "./state-snapshot.js";
 
+/** One of a scope's, which it forgets when it is cancelled. */
+class ScopedSubscription implements Subscription {
+  readonly #open: Map<CommitListener, Subscription>;
+  readonly #listener: CommitListener;
+  readonly #subscription: Subscription;
+
+  constructor(open: Map<CommitListener, Subscription>, listener: CommitListener, subscription: Subscription) {
+    this.#open = open;
+    this.#listener = listener;
+    this.#subscription = subscription;
+  }
+
+  get after(): Stamp {
+    return this.#subscription.after;
+  }
+
+  offerAgain(): void {
+    this.#subscription.offerAgain();
+  }
+
+  cancel(): void {
+    this.#open.delete(this.#listener);
+    this.#subscription.cancel();
+  }
+}
+
 export class DispatcherScope implements CommitSource {
   readonly #source: CommitSource;
   readonly #open = new Map<CommitListener, Subscription>();
@@ -33,14 +59,7 @@ export class DispatcherScope implements CommitSource {
     if (this.#closed) throw new KvClosedError();
     const subscription = this.#source.listen(selectors, listener, from, order);
     this.#open.set(listener, subscription);
-    return {
-      after: subscription.after,
-      offerAgain: () => subscription.offerAgain(),
-      cancel: () => {
-        this.#open.delete(listener);
-        subscription.cancel();
-      },
-    };
+    return new ScopedSubscription(this.#open, listener, subscription);
   }
 
   get counter(): number {
@@ -70,7 +89,9 @@ export class DispatcherScope implements CommitSource {
   /** How the feeds among the listeners are doing. */
   feedStats(): FeedStats[] {
     const stats: FeedStats[] = [];
-    for (const { stats: statsOf } of this.#open.keys()) if (statsOf !== undefined) stats.push(statsOf());
+    for (const listener of this.#open.keys()) {
+      if (listener.stats !== undefined) stats.push(listener.stats());
+    }
     return stats;
   }
 

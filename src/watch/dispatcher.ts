@@ -18,6 +18,9 @@
  * - Later listeners take their S in the same way. For them, too, a commit in flight is either delivered already, and then
  *   committed, or still to come.
  *
+ * **Interest.** A record that no listener might want is dropped when it is read, and not kept until the line has come to it. A listener that comes
+ * between the two does not miss it: its commit was published, so it has a counter below any S that is taken later, and any read from then on sees it.
+ *
  * **Each shard's order.** A listener may ask for commits as soon as its shard has published them, ahead of the one order: it is offered what a
  * queue holds of whole commits, which stays there for the others. Up to `deliveredThrough` it has been offered everything, as all have.
  *
@@ -37,7 +40,7 @@ import { completeLine, takeCommit } from "./commit-merge.js";
 import { CommittedChange } from "./committed-change.js";
 import type { FeedStats } from "./feed-stats.js";
 import { LogReader, type ReadLog } from "./log-reader.js";
-import { type EncodedSelector, Matcher, type Registration } from "./matcher.js";
+import { type EncodedSelector, Matcher, type MatcherSeat } from "./matcher.js";
 import type { RecordQueue } from "./record-queue.js";
 import { ShardFeed } from "./shard-feed.js";
 import { type Slice, SliceQueue } from "./slice-queue.js";
@@ -133,12 +136,45 @@ const MOVES: Record<DispatcherState, readonly DispatcherState[]> = {
   closed: [],
 };
 
-/** A listener, and what the commit that is being matched has for it. */
-interface Seat {
-  readonly listener: CommitListener;
+/** Where seats of one order sit, and what their subscriptions ask of the dispatcher. */
+interface Hall {
   readonly matcher: Matcher<Seat>;
-  readonly after: Stamp;
-  changes: CommittedChange[];
+  readonly leave: (seat: Seat) => void;
+  readonly offerAgain: (seat: Seat) => void;
+}
+
+/**
+ * A listener, and what the commit that is being matched has for it. It is its own subscription. A class, since all seats must have one shape
+ * (see `MatcherSeat`), and there may be a hundred thousand: their methods belong to all of them.
+ */
+class Seat implements MatcherSeat<Seat>, Subscription {
+  visit = 0;
+  place: MatcherSeat<Seat>["place"] = undefined;
+  isOpen = true;
+  /** Of the commit in hand, if that has several changes. */
+  changes: CommittedChange[] | undefined = undefined;
+  readonly listener: CommitListener;
+  readonly hall: Hall;
+  /** Commits up to this counter are not offered. */
+  readonly afterCounter: number;
+
+  constructor(listener: CommitListener, hall: Hall, afterCounter: number) {
+    this.listener = listener;
+    this.hall = hall;
+    this.afterCounter = afterCounter;
+  }
+
+  get after(): Stamp {
+    return lastStampBelow(this.afterCounter + 1);
+  }
+
+  offerAgain(): void {
+    this.hall.offerAgain(this);
+  }
+
+  cancel(): void {
+    this.hall.leave(this);
+  }
 }
 
 export class Dispatcher implements CommitSource {
@@ -146,14 +182,14 @@ export class Dispatcher implements CommitSource {
   readonly #matcher = new Matcher<Seat>();
   /** Of those who want each shard's order. */
   readonly #aheadMatcher = new Matcher<Seat>();
+  readonly #hall: Hall = this.#hallOf(this.#matcher);
+  readonly #aheadHall: Hall = this.#hallOf(this.#aheadMatcher);
   #aheadSeats = 0;
-  readonly #seats = new Map<Seat, Registration<Seat>>();
+  readonly #seats = new Set<Seat>();
   #state: DispatcherState = "idle";
   #feeds: readonly ShardFeed[] = [];
   #queues: readonly RecordQueue[] = [];
   #deliveredThrough: Stamp = FIRST_STAMP;
-  /** Seats that the commit in hand has changes for. */
-  #touched: Seat[] = [];
   readonly #slices = new SliceQueue();
   #waiters: DeliveryWaiter[] = [];
   #isPollDue = false;
@@ -195,15 +231,12 @@ export class Dispatcher implements CommitSource {
     if (this.#state === "closed") throw new KvClosedError();
     if (this.#state === "idle") this.#start();
     const first = from === "later" ? this.#options.control.counter + 1 : 0;
-    const matcher = order === "shard" ? this.#aheadMatcher : this.#matcher;
-    const seat: Seat = { listener, matcher, after: lastStampBelow(first), changes: [] };
-    this.#seats.set(seat, matcher.add(seat, selectors));
+    const hall = order === "shard" ? this.#aheadHall : this.#hall;
+    const seat = new Seat(listener, hall, first - 1);
+    hall.matcher.add(seat, selectors);
+    this.#seats.add(seat);
     if (order === "shard") this.#aheadSeats++;
-    return {
-      after: seat.after,
-      offerAgain: () => this.#offerAgain(seat),
-      cancel: () => this.#leave(seat),
-    };
+    return seat;
   }
 
   /**
@@ -284,9 +317,11 @@ export class Dispatcher implements CommitSource {
     setWatching(true);
     const after = lastStampBelow(control.watermark());
     const counter = () => control.counter;
+    const isWanted = (record: ChangeRecord) =>
+      this.#matcher.mayWant(record) || (this.#aheadSeats > 0 && this.#aheadMatcher.mayWant(record));
     this.#feeds = Array.from(
       { length: shardCount },
-      (_, shard) => new ShardFeed({ shard, ring: rings[shard]!, readLog, counter, after }),
+      (_, shard) => new ShardFeed({ shard, ring: rings[shard]!, readLog, counter, after, isWanted }),
     );
     this.#queues = this.#feeds.map((feed) => feed.queue);
     this.#deliveredThrough = after;
@@ -359,48 +394,64 @@ export class Dispatcher implements CommitSource {
         const changes = records
           .filter((record) => isWantedBy(seat, record))
           .map((record) => new CommittedChange(record));
-        if (changes.length > 0 && this.#seats.has(seat))
-          seat.listener.offer(stampOf(records[0]!), changes, shard);
+        if (changes.length > 0 && seat.isOpen) seat.listener.offer(stampOf(records[0]!), changes, shard);
       }
     }
   }
 
   #offerCommit(stamp: Stamp, records: readonly ChangeRecord[], matcher: Matcher<Seat>, shard?: number): void {
-    for (const record of records) this.#matchRecord(record, matcher);
-    if (this.#touched.length === 0) return;
-    const touched = this.#touched;
-    this.#touched = [];
-    for (const seat of touched) {
-      const { changes } = seat;
-      seat.changes = [];
-      if (this.#seats.has(seat)) seat.listener.offer(stamp, changes, shard);
-    }
+    if (records.length === 1) this.#offerChange(stamp, records[0]!, matcher, shard);
+    else this.#offerChanges(stamp, records, matcher, shard);
   }
 
-  /** Hot path where nobody wants the record: it makes nothing but one closure. */
-  #matchRecord(record: ChangeRecord, matcher: Matcher<Seat>): void {
-    let change: CommittedChange | undefined;
+  /** Hot path: most commits have one change. Its watchers get one array between them, and nothing is kept of it in their seats. */
+  #offerChange(stamp: Stamp, record: ChangeRecord, matcher: Matcher<Seat>, shard?: number): void {
+    let changes: CommittedChange[] | undefined;
     matcher.match(record, (seat) => {
-      if (record.counter <= seat.after.counter) return;
-      change ??= new CommittedChange(record);
-      if (seat.changes.length === 0) this.#touched.push(seat);
-      seat.changes.push(change);
+      if (stamp.counter <= seat.afterCounter) return;
+      changes ??= [new CommittedChange(record)];
+      seat.listener.offer(stamp, changes, shard);
     });
   }
 
+  #offerChanges(
+    stamp: Stamp,
+    records: readonly ChangeRecord[],
+    matcher: Matcher<Seat>,
+    shard?: number,
+  ): void {
+    const touched: Seat[] = [];
+    for (const record of records) collectChange(stamp, record, matcher, touched);
+    for (const seat of touched) {
+      const changes = seat.changes!;
+      seat.changes = undefined;
+      if (seat.isOpen) seat.listener.offer(stamp, changes, shard);
+    }
+  }
+
+  #hallOf(matcher: Matcher<Seat>): Hall {
+    return {
+      matcher,
+      leave: (seat) => this.#leave(seat),
+      offerAgain: (seat) => this.#offerAgain(seat),
+    };
+  }
+
   #leave(seat: Seat): void {
-    const registration = this.#seats.get(seat);
-    if (registration === undefined) return;
-    seat.matcher.remove(registration);
-    this.#seats.delete(seat);
-    if (seat.matcher === this.#aheadMatcher) this.#aheadSeats--;
+    if (!this.#seats.delete(seat)) return;
+    seat.isOpen = false;
+    seat.hall.matcher.remove(seat);
+    if (seat.hall === this.#aheadHall) this.#aheadSeats--;
     if (this.#seats.size === 0 && this.#state === "watching") this.#stop("idle");
   }
 
   /** Takes all seats away at once, so that listeners that cancel meanwhile find nothing to do. */
   #takeSeats(): Seat[] {
-    const seats = [...this.#seats.keys()];
-    for (const [seat, registration] of this.#seats) seat.matcher.remove(registration);
+    const seats = [...this.#seats];
+    for (const seat of seats) {
+      seat.isOpen = false;
+      seat.hall.matcher.remove(seat);
+    }
     this.#seats.clear();
     this.#aheadSeats = 0;
     return seats;
@@ -413,10 +464,24 @@ export class Dispatcher implements CommitSource {
   }
 }
 
+/** Notes the change in the seats of those who want it, and which those are. */
+function collectChange(stamp: Stamp, record: ChangeRecord, matcher: Matcher<Seat>, touched: Seat[]): void {
+  let change: CommittedChange | undefined;
+  matcher.match(record, (seat) => {
+    if (stamp.counter <= seat.afterCounter) return;
+    change ??= new CommittedChange(record);
+    if (seat.changes === undefined) {
+      seat.changes = [];
+      touched.push(seat);
+    }
+    seat.changes.push(change);
+  });
+}
+
 function isWantedBy(seat: Seat, record: ChangeRecord): boolean {
   let isWanted = false;
-  seat.matcher.match(record, (visited) => {
-    if (visited === seat) isWanted = record.counter > seat.after.counter;
+  seat.hall.matcher.match(record, (visited) => {
+    if (visited === seat) isWanted = record.counter > seat.afterCounter;
   });
   return isWanted;
 }

@@ -15,7 +15,7 @@
  *
  * @see Source: Deno KV's `watch`. Differs: an aborted signal ends the stream.
  */
-import { ReadableStream, type ReadableStreamDefaultController } from "node:stream/web";
+import { ReadableStream, type ReadableStreamDefaultController, type UnderlyingSource } from "node:stream/web";
 import type { EncodedKey } from "../codec/key.js";
 import { KvCorruptError } from "../errors.js";
 import type { CommitListener, CommitSource, Subscription } from "./dispatcher.js";
@@ -24,7 +24,10 @@ export interface WatchKeysOptions<T> {
   readonly dispatcher: CommitSource;
   /** In the caller's order; the same key may come twice. */
   readonly keys: readonly EncodedKey[];
-  /** Reads all keys in one consistent cut that is taken after the call, in the same order. */
+  /**
+   * Reads all keys in one consistent cut that is taken after the call, in the same order. It may be called within a poll of the dispatcher, where it
+   * only asks for the read.
+   */
   readonly read: () => readonly T[] | Promise<readonly T[]>;
   /** `null` where there is nothing under the key. */
   readonly versionstampOf: (entry: T) => string | null;
@@ -43,15 +46,7 @@ export interface WatchKeysOptions<T> {
  */
 export function watchKeys<T>(options: WatchKeysOptions<T>): ReadableStream<T[]> {
   options.signal?.throwIfAborted();
-  const watch = new LevelWatch(options);
-  return new ReadableStream<T[]>(
-    {
-      start: (controller) => watch.start(controller),
-      pull: () => watch.pull(),
-      cancel: () => watch.cancel(),
-    },
-    { highWaterMark: 1 },
-  );
+  return new ReadableStream<T[]>(new LevelWatch(options), { highWaterMark: 1 });
 }
 
 /** `waiting` for the consumer or for a change; `reading`; `closed` for good. */
@@ -63,15 +58,17 @@ const MOVES: Record<WatchState, readonly WatchState[]> = {
   closed: [],
 };
 
-class LevelWatch<T> {
+/** The stream's source, and the dispatcher's listener. */
+class LevelWatch<T> implements UnderlyingSource<T[]>, CommitListener {
   readonly #options: WatchKeysOptions<T>;
   #state: WatchState = "waiting";
   #controller: ReadableStreamDefaultController<T[]> | undefined;
   #subscription: Subscription | undefined;
+  #onAbort: (() => void) | undefined;
   /** Whether the state may have moved since the last read began. The first state is news. */
   #isRaised = true;
-  /** Lets a `pull` go on that found the flag lowered. */
-  #wake: (() => void) | undefined;
+  /** Ends the `pull` that waits for an item. */
+  #pulled: (() => void) | undefined;
   /** Versionstamps of what was emitted last. */
   #emitted: readonly (string | null)[] | undefined;
 
@@ -87,35 +84,61 @@ class LevelWatch<T> {
       return;
     }
     const selectors = keys.map((bytes) => ({ kind: "key", bytes }) as const);
-    this.#subscription = dispatcher.listen(selectors, this.#listener(), "in-flight");
-    signal?.addEventListener("abort", this.#onAbort);
+    this.#subscription = dispatcher.listen(selectors, this, "in-flight");
+    if (signal === undefined) return;
+    this.#onAbort = () => this.#close((controller) => controller.error(signal.reason));
+    signal.addEventListener("abort", this.#onAbort);
   }
 
   /** Resolves when one item was emitted, or the watch is closed. The stream calls it again only then. */
-  async pull(): Promise<void> {
-    while (this.#state !== "closed") {
-      if (!this.#isRaised) await this.#raised();
-      else if (await this.#readOnce()) return;
-    }
+  pull(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#pulled = resolve;
+      this.#goOn();
+    });
   }
 
   cancel(): void {
     this.#close(() => {});
   }
 
-  /** Returns whether it emitted. */
-  async #readOnce(): Promise<boolean> {
+  offer(): void {
+    this.#isRaised = true;
+    this.#goOn();
+  }
+
+  end(): void {
+    this.#close((controller) => controller.close());
+  }
+
+  abort(error: unknown): void {
+    this.#close((controller) => controller.error(error));
+  }
+
+  /** Reads, if somebody waits for an item, there may be news, and no read is under way. A closed watch lets go of who waits. */
+  #goOn(): void {
+    if (this.#isClosed) this.#endPull();
+    else if (this.#pulled !== undefined && this.#isRaised && this.#state === "waiting") void this.#readOnce();
+  }
+
+  async #readOnce(): Promise<void> {
     this.#move("reading");
     this.#isRaised = false;
     try {
       const entries = await this.#options.read();
-      if (this.#isClosed) return false;
+      if (this.#isClosed) return;
       this.#move("waiting");
-      return this.#emit(entries);
+      if (this.#emit(entries)) this.#endPull();
+      this.#goOn();
     } catch (error) {
       this.#close((controller) => controller.error(error));
-      return false;
     }
+  }
+
+  #endPull(): void {
+    const pulled = this.#pulled;
+    this.#pulled = undefined;
+    pulled?.();
   }
 
   #emit(entries: readonly T[]): boolean {
@@ -128,41 +151,14 @@ class LevelWatch<T> {
     return true;
   }
 
-  #raised(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-    });
-  }
-
-  #listener(): CommitListener {
-    return {
-      offer: () => {
-        this.#isRaised = true;
-        this.#wakePull();
-      },
-      end: () => this.#close((controller) => controller.close()),
-      abort: (error) => this.#close((controller) => controller.error(error)),
-    };
-  }
-
-  readonly #onAbort = (): void => {
-    this.#close((controller) => controller.error(this.#options.signal?.reason));
-  };
-
   /** Ends the stream in the given way, the first time only, and lets a waiting `pull` see it. */
   #close(endStream: (controller: ReadableStreamDefaultController<T[]>) => void): void {
     if (this.#isClosed) return;
     this.#move("closed");
     this.#subscription?.cancel();
-    this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener("abort", this.#onAbort);
     if (this.#controller !== undefined) endStream(this.#controller);
-    this.#wakePull();
-  }
-
-  #wakePull(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
+    this.#endPull();
   }
 
   get #isClosed(): boolean {

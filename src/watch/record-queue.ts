@@ -8,7 +8,8 @@
  * source had nothing more although everything up to it must have been there.
  *
  * Invariants:
- * 1. sealed <= last. Every wanted record of the shard up to `sealed` has been appended; of the commit at `last` some may be missing.
+ * 1. sealed <= last. Every wanted record of the shard up to `sealed` has come, and stands here until it is taken; of the commit at `last` some
+ *    may be missing. A record that is not wanted moves both lines all the same.
  * 2. `sealed` is the highest such line that is known, and not only the last commit below it. At the start there may be commits
  *    between the two that were published before the ring was followed: reading the log from an older line would bring them up again.
  * 3. A record at or below `sealed` is skipped, so two sources that overlap yield each record once. In the ring such a record is
@@ -22,6 +23,7 @@ import { aligned } from "../ring/ring-memory.js";
 import { compareStamps, laterStamp, type Stamp, stampBefore, stampOf } from "./stamp.js";
 
 export class RecordQueue {
+  readonly #isWanted: (record: ChangeRecord) => boolean;
   #records: ChangeRecord[] = [];
   #takenCount = 0;
   /** Index of the first record that was not shown ahead. */
@@ -32,8 +34,12 @@ export class RecordQueue {
   /** The last commit that came from the log. */
   #readFromLog: Stamp;
 
-  /** @param after Records at or below it are not wanted, and count as complete. */
-  constructor(after: Stamp) {
+  /**
+   * @param after Records at or below it are not wanted, and count as complete.
+   * @param isWanted Whether a record is to be kept; it is asked when the record comes. Default: all are.
+   */
+  constructor(after: Stamp, isWanted: (record: ChangeRecord) => boolean = () => true) {
+    this.#isWanted = isWanted;
     this.#sealed = after;
     this.#last = after;
     this.#readFromLog = after;
@@ -148,16 +154,22 @@ export class RecordQueue {
     return this.#records.slice(index, end);
   }
 
-  /** @param knownThrough Records up to it may come again. */
+  /**
+   * Hot path where nobody wants the records: for one of those it reads a stamp, and asks.
+   *
+   * @param knownThrough Records up to it may come again.
+   */
   #append(block: Uint8Array, knownThrough: Stamp): boolean {
     const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
     let offset = 0;
     while (offset < block.byteLength) {
       const record = readChangeRecord(block, offset, view);
       offset += aligned(record.length);
-      if (compareStamps(record, knownThrough) <= 0) continue;
-      this.#reach(record);
+      const stamp = stampOf(record);
+      if (compareStamps(stamp, knownThrough) <= 0) continue;
+      this.#reach(stamp);
       if (record.isStub) return false;
+      if (!this.#isWanted(record)) continue;
       this.#records.push(record);
       this.#bytes += record.length;
     }
@@ -170,7 +182,7 @@ export class RecordQueue {
     if (order < 0 || (order === 0 && !this.#isOpen)) throw outOfOrder(stamp, this.#last);
     if (order === 0) return;
     this.#sealed = stampBefore(stamp);
-    this.#last = stampOf(stamp);
+    this.#last = stamp;
   }
 
   /** Cuts off the front when it is half of the array: each record is moved once on average. */

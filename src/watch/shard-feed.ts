@@ -16,13 +16,14 @@
  *   The epoch is looked at *after* each poll, so a record of a new writer is never believed to follow the old one's directly.
  *
  * Invariants:
- * 1. The queue holds the shard's records above the start, in order, once, whole up to `queue.sealed`.
+ * 1. The queue holds those of the shard's records above the start that somebody wanted when they came, in order, once, whole up to `queue.sealed`.
  * 2. It says that everything below the watermark is there only when the ring was empty in a poll after the watermark was taken.
  * 3. One `fill` reads at most POLL_BYTES_MAX bytes (and one record, or one row, more), and reads nothing while the queue holds
  *    DISPATCH_BACKLOG_BYTES_MAX that nobody takes; the rest stays in the ring, and if it is lapped there, in the log.
  *
  * It does not know the other shards, and does not catch errors of the log: the dispatcher ends everything with them.
  */
+import type { ChangeRecord } from "../codec/change-record.js";
 import { KvCorruptError } from "../errors.js";
 import { DISPATCH_BACKLOG_BYTES_MAX, POLL_BYTES_MAX } from "../limits.js";
 import { ChangeRingReader } from "../ring/change-ring.js";
@@ -44,6 +45,8 @@ export interface ShardFeedOptions {
   readonly counter: () => number;
   /** Records at or below it are not wanted. Everything up to it must have been published when the feed is made. */
   readonly after: Stamp;
+  /** Whether anybody may want a record that comes now. */
+  readonly isWanted: (record: ChangeRecord) => boolean;
 }
 
 export class ShardFeed {
@@ -64,7 +67,7 @@ export class ShardFeed {
     this.#shard = options.shard;
     this.#readLog = options.readLog;
     this.#counter = options.counter;
-    this.queue = new RecordQueue(options.after);
+    this.queue = new RecordQueue(options.after, options.isWanted);
     this.#reader = new ChangeRingReader(options.ring);
     this.#epoch = this.#reader.epoch;
     this.#reader.skipTo(this.#reader.tail);

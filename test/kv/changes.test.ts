@@ -425,6 +425,53 @@ describe("its end", () => {
   });
 });
 
+describe("many feeds of one key", () => {
+  test("each consumer hears every commit once, in order, whether it waits, is late, filters, or others leave meanwhile", async () => {
+    const kv = await tempKv();
+    const [commits, leftAfter] = [30, 7];
+    const options: ChangesOptions[] = [
+      {},
+      { where: ({ value }) => Number(value) % 2 === 0 },
+      { values: false },
+    ];
+    const open = Array.from({ length: 200 }, (_, index) => ({
+      feed: kv.changes({ key: ["k"] }, options[index % 3]) as AsyncIterable<KvChange> & { close(): void },
+      heard: [] as KvChange[],
+      index,
+    }));
+    const runs = open.map(async ({ feed, heard, index }) => {
+      for await (const change of feed) {
+        heard.push(change);
+        // Whoever hears it first closes some that wait, and some that were settled already.
+        if (index === 100 && heard.length === leftAfter)
+          for (const each of open) if (each.index % 10 === 5) each.feed.close();
+        if (index % 7 === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+    });
+    for (let value = 0; value < commits; value++) {
+      const commit = kv.atomic().set(["k"], value);
+      if (value % 4 === 0) commit.set(["other"], value);
+      await commit.commit();
+    }
+    const wanted = (index: number): number[] =>
+      Array.from({ length: commits }, (_, value) => value).filter(
+        (value) => index % 3 !== 1 || value % 2 === 0,
+      );
+    const staying = open.filter(({ index }) => index % 10 !== 5);
+    await until(() => staying.every(({ heard, index }) => heard.length === wanted(index).length));
+    await kv.close();
+    await Promise.all(runs);
+    for (const { heard, index } of open) {
+      const all = heard.map(({ versionstamp }) => versionstamp);
+      expect(all).toEqual([...new Set(all)].sort());
+      if (index % 3 === 2) expect(heard.every(({ value }) => value === undefined)).toBe(true);
+      else expect(heard.map(({ value }) => value)).toEqual(wanted(index).slice(0, heard.length));
+    }
+    const left = open.filter(({ index }) => index % 10 === 5 && index % 3 === 0);
+    for (const { heard } of left) expect(heard.length).toBeLessThan(commits);
+  });
+});
+
 test.each<[ChangesOptions, string]>([
   [{ initial: true, since: "earliest" }, "leave one of them out"],
   [{ initial: true, types: ["delete"] }, "types leaves those out"],

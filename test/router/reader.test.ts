@@ -86,3 +86,45 @@ test("a snapshot that was taken while a transaction ended is taken again", async
     rmSync(path, { recursive: true, force: true });
   }
 });
+
+test("reads that are asked for in one microtask share one cut, taken after the call, and fail each by itself", async () => {
+  const path = mkdtempSync(join(tmpdir(), "belfry-reader-"));
+  const store = ShardStore.open(path, "relaxed");
+  const control = Control.create(1, 0, 0);
+  control.setState(0, ShardState.running);
+  const { hold } = store;
+  let held = 0;
+  store.hold = () => {
+    held++;
+    return hold.call(store);
+  };
+  try {
+    const reader = new Reader(control, 0, [store], 2, systemClock);
+    const first = (): Promise<(number | undefined)[]> =>
+      reader.getManySoon([KEY, Buffer.from("other")], (bytes) => bytes?.[0]);
+    const together = [first(), first(), first()];
+    const failing = reader.getManySoon([KEY], () => {
+      throw new Error("not decoded");
+    });
+    store.transaction(() => store.putEntry(KEY, entry(1)));
+    await expect(failing).rejects.toThrow("not decoded");
+    expect(await Promise.all(together)).toEqual([
+      [1, undefined],
+      [1, undefined],
+      [1, undefined],
+    ]);
+    expect(held).toBe(1);
+
+    store.hold = () => {
+      throw new Error("no snapshot");
+    };
+    const refused = await Promise.allSettled([first(), first()]);
+    expect(refused.map(({ status }) => status)).toEqual(["rejected", "rejected"]);
+    store.hold = hold;
+    store.transaction(() => store.putEntry(KEY, entry(2)));
+    expect(await first()).toEqual([2, undefined]);
+  } finally {
+    await store.close();
+    rmSync(path, { recursive: true, force: true });
+  }
+});

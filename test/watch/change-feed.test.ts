@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { KvCorruptError } from "../../src/errors.js";
 import { CATCH_UP_SLICE_BYTES_MAX } from "../../src/limits.js";
 import { openChangeFeed } from "../../src/watch/change-feed.js";
 import type { ChangeSelector, PlainChangesOptions } from "../../src/watch/kv-change.js";
@@ -47,6 +48,24 @@ describe("change feed", () => {
     expect(await isPending(next)).toBe(true);
     writeNumbers(engine, 0, 1);
     expect((await next).value).toMatchObject({ value: 0 });
+  });
+
+  test("a change that can't be decoded is the last thing that a consumer hears, whether it waited or not, and no other feed's matter", async () => {
+    const engine = new FakeEngine();
+    const [waits, comesLater] = [open(engine), open(engine)];
+    const withoutValues = open(engine, { prefix: [] }, { values: false });
+    const next = waits.changes.next();
+    const keys = take(withoutValues.changes, 2);
+    engine.shards[0]!.write([{ key: ["k"], value: 0, isUnreadable: true }]);
+    engine.shards[0]!.write([{ key: ["k"], value: 1 }]);
+    engine.pollAll();
+    await expect(next).rejects.toThrow(KvCorruptError);
+    await expect(comesLater.changes.next()).rejects.toThrow(KvCorruptError);
+    for (const { feed, changes } of [waits, comesLater]) {
+      expect(await changes.next()).toEqual({ done: true, value: undefined });
+      expect(feed.state).toBe("closed");
+    }
+    expect((await keys).map(({ key }) => key)).toEqual([["k"], ["k"]]);
   });
 
   test("a full buffer makes it behind, and it holds no more than its bounds", async () => {

@@ -10,6 +10,8 @@ import { FakeEngine, type FakeEngineOptions, seenOf } from "./fake-engine.js";
 class Notes implements CommitListener {
   readonly commits: KvChange[][] = [];
   ending: unknown = "open";
+  /** Called within its first offer. */
+  onFirst: () => void = () => {};
   readonly subscription: Subscription;
 
   constructor(engine: FakeEngine, prefix: KvKey = [], from: OffersFrom = "later") {
@@ -19,6 +21,7 @@ class Notes implements CommitListener {
 
   offer(_stamp: unknown, changes: Parameters<CommitListener["offer"]>[1]): void {
     this.commits.push(changes.map((change) => change.decode()));
+    if (this.commits.length === 1) this.onFirst();
   }
 
   end(): void {
@@ -421,4 +424,83 @@ describe("shard feed: from the ring to the log and back", () => {
     expect(notes.commits.flat().map(seenOf)).toEqual(engine.expected(0, () => true));
     expect(engine.dispatcher.deliveredThrough).toEqual({ counter: 101, order: 0xffff });
   });
+});
+
+describe("dispatcher: interest", () => {
+  test("what nobody wants is not kept until the line has come to it, and delivery goes on behind it", () => {
+    const engine = start();
+    const notes = new Notes(engine, ["wanted"]);
+    const early = engine.control.takeCounter(0);
+    engine.shards[1]!.write([{ key: ["other", 1], value: "unwanted" }]);
+    engine.pollAll();
+    expect(engine.dispatcher.heldBytes).toBe(0);
+    engine.shards[1]!.write([
+      { key: ["other", 2], value: "unwanted" },
+      { key: ["wanted", 1], value: "wanted" },
+    ]);
+    engine.pollAll();
+    expect(engine.dispatcher.heldBytes).toBeGreaterThan(0);
+    expect(notes.values).toEqual([]);
+    engine.shards[0]!.publish(engine.batch(0, early, [[{ key: ["wanted", 0], value: "early" }]], false));
+    engine.control.clearInFlight(0);
+    engine.pollAll();
+    expect(notes.values).toEqual(["early", "wanted"]);
+    expect(engine.dispatcher.deliveredThrough.counter).toBe(engine.control.counter);
+  });
+
+  test("a listener that comes when a commit was read and not delivered is offered it only if somebody wanted it, and what begins later in any case", () => {
+    const engine = start();
+    new Notes(engine, ["a"]);
+    const early = engine.control.takeCounter(0);
+    engine.shards[1]!.write([{ key: ["a", 1], value: 1 }]);
+    engine.shards[1]!.write([{ key: ["b", 1], value: 1 }]);
+    engine.pollAll();
+    const later = ["a", "b"].map((part) => new Notes(engine, [part]));
+    const inFlight = ["a", "b"].map((part) => new Notes(engine, [part], "in-flight"));
+    engine.shards[0]!.publish(engine.batch(0, early, [[{ key: ["b", 0], value: 0 }]], false));
+    engine.control.clearInFlight(0);
+    engine.pollAll();
+    for (const part of ["a", "b"]) engine.shards[1]!.write([{ key: [part, 2], value: 2 }]);
+    engine.pollAll();
+    expect(later.map(({ values }) => values)).toEqual([[2], [2]]);
+    // It is told of ["a", 1], and has seen ["b", 1] in whatever it has read since it came.
+    expect(inFlight.map(({ values }) => values)).toEqual([
+      [1, 2],
+      [0, 2],
+    ]);
+  });
+});
+
+describe("dispatcher: many listeners of one key", () => {
+  test.each([
+    ["of one change", 1],
+    ["of several changes", 3],
+  ])(
+    "who goes while a commit %s is offered is offered nothing more, and who comes is offered the next one",
+    (_, size) => {
+      const engine = start();
+      const crowd = Array.from({ length: 100 }, () => new Notes(engine, ["k"]));
+      let late: Notes | undefined;
+      crowd[10]!.onFirst = () => {
+        for (const each of crowd.slice(5, 50)) each.subscription.cancel();
+        late = new Notes(engine, ["k"]);
+      };
+      const write = (first: number): void => {
+        const changes = Array.from({ length: size }, (_, index) => ({
+          key: ["k", index],
+          value: first + index,
+        }));
+        engine.shards[0]!.write(changes);
+        engine.pollAll();
+      };
+      write(10);
+      write(20);
+      const firsts = crowd.map(({ values }) => values.filter((value) => Number(value) % 10 === 0));
+      expect(firsts.slice(0, 5)).toEqual(Array(5).fill([10, 20]));
+      expect(firsts.slice(5, 11)).toEqual(Array(6).fill([10]));
+      expect(firsts.slice(11, 50)).toEqual(Array(39).fill([]));
+      expect(firsts.slice(50)).toEqual(Array(50).fill([10, 20]));
+      expect(late!.values).toEqual(Array.from({ length: size }, (_, index) => 20 + index));
+    },
+  );
 });

@@ -26,6 +26,8 @@ export interface Write {
   readonly key: KvKey;
   /** `undefined` deletes. */
   readonly value?: unknown;
+  /** The record says that its value has an encoding that nobody knows. */
+  readonly isUnreadable?: true;
   readonly place?: number;
 }
 
@@ -46,6 +48,7 @@ interface Row {
 type CommitWrites = readonly Write[];
 
 const NOTHING: Uint8Array = new Uint8Array(0);
+const UNKNOWN_ENCODING = 255;
 
 export class FakeShard {
   readonly rows: Row[] = [];
@@ -340,7 +343,8 @@ function fieldsOf(
   if (write.value === undefined) {
     return { ...shared, type: ChangeType.delete, cause: ChangeCause.delete, encoding: 0, value: NOTHING };
   }
-  const { encoding, bytes } = encodeValue(write.value);
+  const { encoding: known, bytes } = encodeValue(write.value);
+  const encoding = write.isUnreadable ? UNKNOWN_ENCODING : known;
   return { ...shared, type: ChangeType.create, cause: ChangeCause.set, encoding, value: bytes };
 }
 

@@ -5,15 +5,61 @@ import { hashPrefixes } from "../../src/codec/key-hash.js";
 import { PREFIX_DEPTH_MAX } from "../../src/limits.js";
 import { encodeSelectors } from "../../src/watch/change-selectors.js";
 import { anyPart, type ChangeSelector } from "../../src/watch/kv-change.js";
-import { type EncodedSelector, type MatchableRecord, Matcher } from "../../src/watch/matcher.js";
+import {
+  type EncodedSelector,
+  type MatchableRecord,
+  Matcher,
+  type MatcherSeat,
+} from "../../src/watch/matcher.js";
 
 type Hash = (bytes: Uint8Array) => number;
+
+interface NamedSeat<W> extends MatcherSeat<NamedSeat<W>> {
+  readonly name: W;
+}
+
+/** A matcher whose watchers have names. */
+class Watchers<W> {
+  readonly #matcher: Matcher<NamedSeat<W>>;
+
+  constructor(hash?: Hash) {
+    this.#matcher = new Matcher(hash);
+  }
+
+  add(name: W, selectors: Iterable<EncodedSelector>): NamedSeat<W> {
+    const seat = { visit: 0, place: undefined, name };
+    this.#matcher.add(seat, selectors);
+    return seat;
+  }
+
+  remove(seat: NamedSeat<W>): void {
+    this.#matcher.remove(seat);
+  }
+
+  match(record: MatchableRecord, visit: (name: W) => void): void {
+    const mayWant = this.#matcher.mayWant(record);
+    this.#matcher.match(record, (seat) => {
+      expect(mayWant).toBe(true);
+      visit(seat.name);
+    });
+  }
+
+  mayWant(record: MatchableRecord): boolean {
+    return this.#matcher.mayWant(record);
+  }
+}
 
 /** What a change record says of its key, with the engine's hash or with one that the test chose. */
 function recordOf(key: KvKey, hash: Hash = hashBytes): MatchableRecord {
   const depth = Math.min(key.length, PREFIX_DEPTH_MAX);
   const hashes = Array.from({ length: depth }, (_, index) => hash(encodeKey(key.slice(0, index + 1))));
-  return { key: encodeKey(key), hashCount: depth, hash: (index) => hashes[index]! };
+  const encoded = encodeKey(key);
+  return {
+    key: encoded,
+    hashCount: depth,
+    hash: (index) => hashes[index]!,
+    hasKeyText: (text) => Buffer.from(text, "latin1").equals(encoded),
+  };
 }
 
 function keySelector(key: KvKey): EncodedSelector {
@@ -24,7 +70,7 @@ function prefixSelector(prefix: KvKey): EncodedSelector {
   return { kind: "prefix", bytes: encodeKey(prefix) };
 }
 
-function matches<W>(matcher: Matcher<W>, key: KvKey, hash?: Hash): W[] {
+function matches<W>(matcher: Watchers<W>, key: KvKey, hash?: Hash): W[] {
   const found: W[] = [];
   matcher.match(recordOf(key, hash), (watcher) => found.push(watcher));
   return found;
@@ -36,7 +82,7 @@ function deep(length: number): KvKey {
 
 describe("matcher", () => {
   test("a key selector matches that key and nothing else", () => {
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     matcher.add("a", [keySelector(["users", 7])]);
     expect(matches(matcher, ["users", 7])).toEqual(["a"]);
     for (const other of [["users"], ["users", 8], ["users", 7, "x"], ["users", 7n], ["users", "7"]]) {
@@ -45,7 +91,7 @@ describe("matcher", () => {
   });
 
   test("a prefix matches strictly longer keys at any depth, never itself", () => {
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     matcher.add("a", [prefixSelector(["users"])]);
     expect(matches(matcher, ["users"])).toEqual([]);
     expect(matches(matcher, ["users", 1])).toEqual(["a"]);
@@ -54,7 +100,7 @@ describe("matcher", () => {
   });
 
   test("the empty prefix matches everything", () => {
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     matcher.add("all", [prefixSelector([])]);
     expect(matches(matcher, ["a"])).toEqual(["all"]);
     expect(matches(matcher, deep(40))).toEqual(["all"]);
@@ -62,13 +108,13 @@ describe("matcher", () => {
 
   test("a prefix does not match a key whose part only begins with its bytes", () => {
     for (const hash of [hashBytes, () => 1]) {
-      const matcher = new Matcher<string>(hash);
+      const matcher = new Watchers<string>(hash);
       matcher.add("a", [prefixSelector(["a"]), keySelector(["a"])]);
       expect(matches(matcher, ["a\0b"], hash)).toEqual([]);
       expect(matches(matcher, ["a\0"], hash)).toEqual([]);
       expect(matches(matcher, ["a", "b"], hash)).toEqual(["a"]);
     }
-    const deepOne = new Matcher<string>();
+    const deepOne = new Watchers<string>();
     deepOne.add("deep", [prefixSelector([...deep(20), "a"])]);
     expect(matches(deepOne, [...deep(20), "a\0b", 1])).toEqual([]);
     expect(matches(deepOne, [...deep(20), "a", 1])).toEqual(["deep"]);
@@ -81,7 +127,7 @@ describe("matcher", () => {
       PREFIX_DEPTH_MAX + 1,
       PREFIX_DEPTH_MAX + 5,
     ]) {
-      const matcher = new Matcher<string>();
+      const matcher = new Watchers<string>();
       matcher.add("key", [keySelector(deep(depth))]);
       matcher.add("prefix", [prefixSelector(deep(depth))]);
       expect(matches(matcher, deep(depth))).toEqual(["key"]);
@@ -91,7 +137,7 @@ describe("matcher", () => {
   });
 
   test("a watcher under several selectors is visited once for a change", () => {
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     const selectors = [
       keySelector(["a", 1]),
       keySelector(["a", 1]),
@@ -103,8 +149,29 @@ describe("matcher", () => {
     expect(matches(matcher, ["a", 1])).toEqual(["a"]);
   });
 
+  test("a record that no watcher can want is told by its hashes, as long as there are only keys and prefixes", () => {
+    const matcher = new Watchers<string>();
+    const seat = matcher.add("a", [keySelector(["users", 7]), prefixSelector(["orders"])]);
+    expect(matcher.mayWant(recordOf(["users", 8]))).toBe(false);
+    expect(matcher.mayWant(recordOf(["users"]))).toBe(false);
+    expect(matcher.mayWant(recordOf(["users", 7]))).toBe(true);
+    expect(matcher.mayWant(recordOf(["orders", 1, "x"]))).toBe(true);
+    matcher.remove(seat);
+    expect(matcher.mayWant(recordOf(["users", 7]))).toBe(false);
+    for (const wide of [
+      prefixSelector([]),
+      prefixSelector(deep(20)),
+      ...encodeSelectors({ pattern: [anyPart] }),
+    ]) {
+      const another = matcher.add("b", [wide]);
+      expect(matcher.mayWant(recordOf(["users", 8]))).toBe(true);
+      matcher.remove(another);
+      expect(matcher.mayWant(recordOf(["users", 8]))).toBe(false);
+    }
+  });
+
   test("a removed watcher is visited no more, the others under its selectors are", () => {
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     const gone = matcher.add("gone", [keySelector(["a"]), prefixSelector([]), prefixSelector(deep(30))]);
     matcher.add("stays", [keySelector(["a"])]);
     matcher.remove(gone);
@@ -116,7 +183,7 @@ describe("matcher", () => {
   test("keys with one hash are told apart by their bytes", () => {
     const [a, b] = collidingKeys();
     expect(hashBytes(encodeKey(a))).toBe(hashBytes(encodeKey(b)));
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     const first = matcher.add("a", [keySelector(a), prefixSelector(a)]);
     expect(matches(matcher, b)).toEqual([]);
     matcher.add("b", [keySelector(b), prefixSelector(b)]);
@@ -129,14 +196,14 @@ describe("matcher", () => {
   });
 
   test("prefixes of one key are all found when they have one hash", () => {
-    const matcher = new Matcher<number>(() => 1);
+    const matcher = new Watchers<number>(() => 1);
     for (const depth of [1, 2, 3]) matcher.add(depth, [prefixSelector(deep(depth))]);
     expect(matches(matcher, deep(4), () => 1)).toEqual([1, 2, 3]);
     expect(matches(matcher, deep(3), () => 1)).toEqual([1, 2]);
   });
 
   test("a watcher that is removed while others are visited is not visited, one that is added not yet", () => {
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     matcher.add("first", [prefixSelector([])]);
     const second = matcher.add("second", [prefixSelector([])]);
     const deepOne = matcher.add("deep", [prefixSelector(deep(20))]);
@@ -152,7 +219,7 @@ describe("matcher", () => {
   });
 
   test("a hundred thousand watchers do not confuse it, and all of them can leave", () => {
-    const matcher = new Matcher<number>();
+    const matcher = new Watchers<number>();
     const registrations = Array.from({ length: 100_000 }, (_, id) =>
       matcher.add(id, [id % 2 === 0 ? keySelector(["users", id]) : prefixSelector(["users", id])]),
     );
@@ -164,7 +231,7 @@ describe("matcher", () => {
   });
 
   test("a range holds its start and not its end, and is compared by the encoded keys", () => {
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     matcher.add("a", encodeSelectors({ start: ["a", 1], end: ["a", 3] }));
     matcher.add("b", encodeSelectors({ prefix: ["a"], start: ["a", 2] }));
     matcher.add("c", encodeSelectors({ prefix: ["a"], end: ["a", 2] }));
@@ -176,7 +243,7 @@ describe("matcher", () => {
   });
 
   test("a pattern takes any one part where its marker stands, and a star is an ordinary part", () => {
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     const gone = matcher.add("any", encodeSelectors({ pattern: ["users", anyPart, "status"] }));
     matcher.add("star", encodeSelectors({ pattern: ["users", "*", "status"] }));
     expect(matches(matcher, ["users", 7, "status"])).toEqual(["any"]);
@@ -193,7 +260,7 @@ describe("matcher", () => {
   });
 
   test("a watcher under selectors of every kind is visited once for a change", () => {
-    const matcher = new Matcher<string>();
+    const matcher = new Watchers<string>();
     const selectors: ChangeSelector[] = [
       { key: ["a", 1] },
       { prefix: ["a"] },
@@ -239,9 +306,9 @@ describe("matcher", () => {
   ])("agrees with asking every watcher about every key: %s", (_name, hash) => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-        const matcher = new Matcher<number>(hash);
+        const matcher = new Watchers<number>(hash);
         const model = new Map<number, { kind: "key" | "prefix"; parts: KvKey }[]>();
-        const registrations: ReturnType<typeof matcher.add>[] = [];
+        const registrations: NamedSeat<number>[] = [];
         for (const each of steps) {
           if (each.op === "add") {
             const selectors = each.selectors.map(({ kind, parts, cut }) => ({
