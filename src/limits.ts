@@ -113,6 +113,12 @@ export const BATCH_COMMITS_MAX = 4096;
 /** Bytes of the requests that a shard takes into one transaction; a larger single request is a batch of its own. */
 export const BATCH_BYTES_MAX = 4 * MIB;
 
+/**
+ * Bytes of requests up to which a shard takes all that waits into one transaction; of more it takes half, so that callers have answers to go
+ * on with while it executes the rest. With a flush in each transaction it pays later.
+ */
+export const BATCH_WHOLE_BYTES_MAX = { relaxed: 4 * KIB, sync: 32 * KIB } as const;
+
 /** Bytes of one row of the change log. A row is never split within one commit, so one commit may exceed it. */
 export const LOG_ROW_BYTES_MAX = 256 * KIB;
 

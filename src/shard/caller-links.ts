@@ -136,6 +136,13 @@ export class CallerLinks {
     }
   }
 
+  /** Bytes of the requests that wait, of all callers. */
+  get waitingBytes(): number {
+    let bytes = 0;
+    for (const { requests } of this.#callers.values()) bytes += requests.pendingBytes;
+    return bytes;
+  }
+
   /** Takes requests of one caller into `batch`. */
   take(caller: AttachedCaller, bytesMax: number, framesMax: number, batch: FrameBatch): number {
     return caller.requests.take(bytesMax, framesMax, batch);

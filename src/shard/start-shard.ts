@@ -72,7 +72,7 @@ function assemble(
   links: CallerLinks,
   faults: Faults,
 ): ShardLoop {
-  const { shard, changes, log, partitionDepth } = boot;
+  const { shard, changes, log, partitionDepth, durability } = boot;
   const queue = new QueueBatch(store.queue, {
     countMax: Math.ceil(DEAD_LETTERS_MAX / boot.shards),
     bytesMax: DEAD_LETTERS_BYTES_MAX / boot.shards,
@@ -81,7 +81,7 @@ function assemble(
   const writer = new ShardWriter({ shard, control, store, clock, changes, faults, log }, queue);
   const ring = new RoundRing(control, boot.rounds, shardHolder(shard));
   const rounds = new RoundMember(writer, queue, ring, links, siblings, partitionDepth);
-  const singles = new SingleCommits(links, writer, queue, ring, partitionDepth);
+  const singles = new SingleCommits({ links, writer, queue, ring, partitionDepth, durability });
   if (boot.redo !== null) {
     debug("shard %d was behind the last round, and does its part now", shard);
     rounds.redo(decodeRedo(boot.redo));
