@@ -15,8 +15,8 @@ import { type KvLimits, limitsOf } from "./kv-limits.js";
 
 export interface KvOpenOptions {
   /**
-   * Threads and files that the store is spread over, 1 to 31; fixed when it is created. Default: one a core, at most 8; for a store
-   * that exists: what it has.
+   * Threads and files that the store is spread over, 1 to 31; fixed when it is created. Default: one a core but
+   * one, which is for those who call; at least 1, at most 8; for a store that exists: what it has.
    */
   readonly shards?: number;
   /**

@@ -128,7 +128,8 @@ function checkFile(directory: string): void {
 }
 
 function newManifest(path: string, wish: ManifestWish): Manifest {
-  const shards = wish.shards ?? Math.min(availableParallelism(), SHARDS_DEFAULT_MAX);
+  // One core is the callers'.
+  const shards = wish.shards ?? Math.min(Math.max(1, availableParallelism() - 1), SHARDS_DEFAULT_MAX);
   return createManifest(path, shards, wish.partitionDepth ?? PARTITION_DEPTH_DEFAULT);
 }
 

@@ -15,11 +15,10 @@ import { type CommitFields, readCommitFrame } from "../codec/commit-frame.js";
 import { decodeQueueCommand, type QueueCommand } from "../codec/queue-command.js";
 import { type Reply, ReplyStatus, readRequestId } from "../codec/reply-frame.js";
 import { REQUEST_HEADER_BYTES, RequestKind, readRequestKind } from "../codec/request-frame.js";
-import { BATCH_BYTES_MAX, BATCH_COMMITS_MAX, BATCH_WHOLE_BYTES_MAX, QUEUE_MOVES_MAX } from "../limits.js";
+import { BATCH_BYTES_MAX, BATCH_COMMITS_MAX, QUEUE_MOVES_MAX } from "../limits.js";
 import { ROUND_WORDS } from "../ring/control.js";
 import { FrameBatch } from "../ring/frame-ring.js";
 import { isLaterRound, type RoundRing } from "../ring/round-ring.js";
-import type { Durability } from "../store/shard-store.js";
 import type { AttachedCaller, CallerLinks } from "./caller-links.js";
 import type { ChangeBatch } from "./change-batch.js";
 import { CommitExecutor } from "./commit-executor.js";
@@ -52,7 +51,8 @@ export interface SingleCommitsParts {
   readonly queue: QueueBatch;
   readonly ring: RoundRing;
   readonly partitionDepth: number;
-  readonly durability: Durability;
+  /** Bytes of requests up to which all that waits goes into one transaction; of more, half does. */
+  readonly wholeBytesMax: number;
 }
 
 const UNKNOWN: Reply = { status: ReplyStatus.unknown };
@@ -68,14 +68,14 @@ export class SingleCommits {
   /** Leases that were there when this thread began. */
   readonly #inherited: ReadonlySet<string>;
 
-  constructor({ links, writer, queue, ring, partitionDepth, durability }: SingleCommitsParts) {
+  constructor({ links, writer, queue, ring, partitionDepth, wholeBytesMax }: SingleCommitsParts) {
     this.#inherited = new Set(writer.store.queue.leases().map(({ id }) => idName(id)));
     this.#links = links;
     this.#writer = writer;
     this.#ring = ring;
     this.#queue = queue;
     this.#executor = new CommitExecutor(writer, queue, partitionDepth);
-    this.#wholeBytesMax = BATCH_WHOLE_BYTES_MAX[durability];
+    this.#wholeBytesMax = wholeBytesMax;
   }
 
   /** Executes what waits, at most one transaction. Says whether there was anything. */

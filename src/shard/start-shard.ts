@@ -1,9 +1,15 @@
 /**
  * Owns the start of a shard's thread: opens its store, applies a redo, puts the parts together, and lets the loop run.
  */
+import { availableParallelism } from "node:os";
 import { debuglog } from "node:util";
 import { clockFrom } from "../clock.js";
-import { DEAD_LETTERS_BYTES_MAX, DEAD_LETTERS_MAX } from "../limits.js";
+import {
+  BATCH_BYTES_MAX,
+  BATCH_WHOLE_BYTES_MAX,
+  DEAD_LETTERS_BYTES_MAX,
+  DEAD_LETTERS_MAX,
+} from "../limits.js";
 import { Control, ShardState } from "../ring/control.js";
 import { RoundRing } from "../ring/round-ring.js";
 import { shardHolder } from "../ring/sequencing-lock.js";
@@ -79,9 +85,12 @@ function assemble(
   });
   const clock = clockFrom(boot.clock);
   const writer = new ShardWriter({ shard, control, store, clock, changes, faults, log }, queue);
+  // Where shards and callers have no core each, there is enough to do at any time.
+  const hasCore = boot.shards < availableParallelism();
+  const wholeBytesMax = hasCore ? BATCH_WHOLE_BYTES_MAX[durability] : BATCH_BYTES_MAX;
   const ring = new RoundRing(control, boot.rounds, shardHolder(shard));
   const rounds = new RoundMember(writer, queue, ring, links, siblings, partitionDepth);
-  const singles = new SingleCommits({ links, writer, queue, ring, partitionDepth, durability });
+  const singles = new SingleCommits({ links, writer, queue, ring, partitionDepth, wholeBytesMax });
   if (boot.redo !== null) {
     debug("shard %d was behind the last round, and does its part now", shard);
     rounds.redo(decodeRedo(boot.redo));
