@@ -351,6 +351,11 @@ export class Control {
     this.ringDoorbell(shard);
   }
 
+  /** Whether the shard's thread must die, and has not heard of it yet. */
+  isCondemned(shard: number): boolean {
+    return Atomics.load(this.words, this.#shardWord(shard, SHARD_CONDEMNED)) !== 0;
+  }
+
   /** The shard's thread only: whether it must die. The next one need not. */
   takeCondemned(shard: number): boolean {
     return Atomics.exchange(this.words, this.#shardWord(shard, SHARD_CONDEMNED), 0) !== 0;

@@ -65,6 +65,8 @@ export class InlineCommits {
   #isFree(): boolean {
     const control = this.#control;
     if (isLaterRound(control.roundEntered(this.#shard), control.finishedRound)) return false;
+    // What could not be published has to be before what comes after it: the thread's successor does that.
+    if (control.isCondemned(this.#shard)) return false;
     return control.isCutGateOpen && !control.stopping && !control.isFarAheadOfDisk(this.#shard);
   }
 

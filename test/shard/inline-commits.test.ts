@@ -154,6 +154,7 @@ test("what is committed and can't be published condemns the thread, whose succes
   // As if somebody wrote beside the lock: the ring finds that out, and takes nothing more.
   Atomics.add(new Int32Array(changes), CHANGE_INTENT_WORD, 1);
   expect(inline.run([setOf("a")])).toEqual([{ status: ReplyStatus.unknown }]);
+  expect(inline.run([setOf("b")])).toBeNull();
   expect(control.takeCondemned(SHARD)).toBe(true);
   expect(control.takeCondemned(SHARD)).toBe(false);
   // The watermark stays below what nobody can read.
