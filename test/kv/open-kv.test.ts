@@ -1,11 +1,17 @@
 /** `openKv`: paths, options, one engine shared by all who open a path in a process, and private stores. */
 import { existsSync, mkdirSync, readdirSync, readlinkSync, realpathSync, symlinkSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { type KvOpenOptions, ManualClock, openKv } from "../../src/index.js";
 import { shardDirectory } from "../../src/store/manifest.js";
 import { ShardStore } from "../../src/store/shard-store.js";
 import { everything, keyOnEachShard, tempKv, tempPath } from "./temp-store.js";
+
+test("a store whose shards nobody has counted leaves a core to its callers", async () => {
+  const kv = await tempKv(undefined, {});
+  expect(kv.stats().shards).toHaveLength(Math.min(8, Math.max(1, availableParallelism() - 1)));
+});
 
 describe("private stores", () => {
   test.each([undefined, ":memory:"])("each opening of %o is a store of its own", async (path) => {
