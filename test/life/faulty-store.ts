@@ -56,7 +56,8 @@ export class FaultyStore {
   readonly #feed: string[] = [];
   readonly #feedEnd: Promise<unknown>;
   readonly #watched = new Map<string, string | null>();
-  readonly #watches: Promise<void>[] = [];
+  /** What each watch ended with: nothing, or the error that it was told. */
+  readonly #watchEnds: Promise<unknown>[] = [];
   #next = 0;
   #pending = new Set<Promise<void>>();
   readonly #failed = new Set<number>();
@@ -88,7 +89,8 @@ export class FaultyStore {
     readonly faults: SharedArrayBuffer,
   ) {
     this.#feedEnd = this.#follow().catch((error: unknown) => error);
-    for (let index = 0; index < WATCHED; index++) this.#watches.push(this.#watch(index));
+    for (let index = 0; index < WATCHED; index++)
+      this.#watchEnds.push(this.#watch(index).catch((error: unknown) => error));
   }
 
   arm(shard: number, point: FaultPoint, visits = 1): void {
@@ -151,6 +153,13 @@ export class FaultyStore {
     return this.#feed;
   }
 
+  /** What each watch ended with, once the store is closed. Throws when one does not end. */
+  async watchEnds(): Promise<readonly unknown[]> {
+    const ends = await withBound(Promise.all(this.#watchEnds), HANG_MS);
+    if (ends === "late") throw new Error("a watch did not end when the store was closed");
+    return ends;
+  }
+
   /** Lets the shard hang in its next transaction, or at another place, for `ms` milliseconds. */
   hang(shard: number, ms: number, point: FaultPoint = FaultPoint.inTransaction): void {
     this.#hangs = true;
@@ -207,7 +216,8 @@ export class FaultyStore {
     if (closed === "late") faults.push("close did not come to an end");
     const feedEnd = await withBound(this.#feedEnd, HANG_MS);
     if (feedEnd !== undefined) faults.push(`the feed ended with ${String(feedEnd)}`);
-    await Promise.all(this.#watches);
+    for (const [index, end] of (await this.watchEnds()).entries())
+      if (end !== undefined) faults.push(`watch ${index} ended with ${String(end)}`);
     const logs = await readChangeLogs(path, shards);
     faults.push(...differences(this.#feed, logs.map(describe)));
     const logged = stateOfLogs(logs);

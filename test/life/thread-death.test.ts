@@ -4,7 +4,7 @@
  * `BELFRY_FAULT_SEED` repeats a random run; `BELFRY_FAULT_CAMPAIGNS` asks for more of them (default 3).
  */
 import { describe, expect, test } from "vitest";
-import { KvShardFailedError, openKv } from "../../src/index.js";
+import { type KvError, KvShardFailedError, openKv } from "../../src/index.js";
 import { FaultPoint } from "../../src/shard/faults.js";
 import { HANG_MS, withBound } from "./child-process.js";
 import { FaultyStore } from "./faulty-store.js";
@@ -97,7 +97,8 @@ describe("a shard that keeps dying is given up", () => {
       const { versionstamp } = await store.kv.set(kept, "goes on");
       const both = store.kv.atomic().set(keyOfShard(store, 0), 1).set(kept, 1).commit();
       const bothMade = await both.catch((error: unknown) => error);
-      if (mayOwe && bothMade instanceof KvShardFailedError) {
+      const isOwed = mayOwe && bothMade instanceof KvShardFailedError;
+      if (isOwed) {
         // A half of the round is in the other shards: whoever reads them is told so, and sees no half.
         await expect(readAll(store.kv)).rejects.toMatchObject({ code: "KV_SHARD_FAILED" });
       } else {
@@ -110,6 +111,10 @@ describe("a shard that keeps dying is given up", () => {
         );
       }
       expect(await withBound(store.kv.close(), HANG_MS)).not.toBe("late");
+      // A watch is told what a read is told, and nothing else ends it before the store is closed.
+      for (const end of await store.watchEnds())
+        if (!isOwed || (end !== undefined && (end as KvError).code !== "KV_SHARD_FAILED"))
+          expect(end).toBeUndefined();
       await using again = await openKv(path);
       expect(ledgerFaults(await readAll(again), store.outcomes, kind)).toEqual([]);
       await again.set(lost, "takes writes again");
