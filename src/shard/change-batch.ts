@@ -57,6 +57,10 @@ export class ChangeBatch {
   readonly #scratch = new Uint8Array(SCRATCH_BYTES);
   #end = 0;
   #rowStart = 0;
+  /** Where the last whole commit ends, and the versionstamp of its last record. */
+  #wholeEnd = 0;
+  #wholeCounter = 0;
+  #wholeOrder = 0;
   /** Offset of each record that is too large for the ring. */
   #oversized: number[] = [];
   #counter = 0;
@@ -86,6 +90,7 @@ export class ChangeBatch {
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#allocate(INITIAL_BYTES);
     this.#end = 0;
     this.#rowStart = 0;
+    this.#wholeEnd = 0;
     this.#oversized = [];
     this.#stamped = false;
     this.#takenCounter = 0;
@@ -121,12 +126,15 @@ export class ChangeBatch {
     this.closeCommit(counter, order);
   }
 
-  /** Notes a versionstamp that was given out, and ends the log row if it is large enough. */
+  /** Notes a versionstamp that was given out, and ends the log row before its commit if that does not fit in. */
   closeCommit(counter: number, order: number): void {
     this.#counter = counter;
     this.#order = order;
     this.#stamped = true;
-    if (this.#end - this.#rowStart >= LOG_ROW_BYTES_MAX) this.#endRow();
+    if (this.#end - this.#rowStart > LOG_ROW_BYTES_MAX) this.#endRow();
+    this.#wholeEnd = this.#end;
+    this.#wholeCounter = this.#recordedCounter;
+    this.#wholeOrder = this.#recordedOrder;
   }
 
   /** Notes a counter value that this transaction has taken, whether it gives out a versionstamp of it or not. */
@@ -233,13 +241,14 @@ export class ChangeBatch {
     this.#recordedOrder = fields.order;
   }
 
+  /** Appends the commits that are whole and in no row yet. */
   #endRow(): void {
-    if (this.#end === this.#rowStart) return;
-    const last = versionstampOf(this.#recordedCounter, this.#recordedOrder);
-    const row = this.#bytes.subarray(this.#rowStart, this.#end);
+    if (this.#wholeEnd === this.#rowStart) return;
+    const last = versionstampOf(this.#wholeCounter, this.#wholeOrder);
+    const row = this.#bytes.subarray(this.#rowStart, this.#wholeEnd);
     this.#store.appendLog(last, this.#nowMs, row);
     this.#logBytes += row.length;
-    this.#rowStart = this.#end;
+    this.#rowStart = this.#wholeEnd;
   }
 
   #grow(bytes: number): void {

@@ -290,13 +290,9 @@ export class ShardStore {
     return rows;
   }
 
-  /** The oldest rows of the log, at most `limit`. */
-  oldestLogRows(limit: number): LogRowHead[] {
-    const heads: LogRowHead[] = [];
-    for (const key of this.#log.getKeys({ start: EMPTY_START, limit })) {
-      heads.push(readLogRowHead(key));
-    }
-    return heads;
+  /** The rows of the log, the oldest first. The cursor closes when the iteration ends. */
+  *logRows(): Generator<LogRowHead, void> {
+    for (const key of this.#log.getKeys({ start: EMPTY_START })) yield readLogRowHead(key);
   }
 
   removeLogRow(row: LogRowHead): void {
