@@ -120,10 +120,11 @@ export const BATCH_BYTES_MAX = 4 * MIB;
 export const BATCH_WHOLE_BYTES_MAX = { relaxed: 4 * KIB, sync: 32 * KIB } as const;
 
 /**
- * Bytes of one row of the change log, so that two fit into a page of LMDB's. A larger row needs pages that lie side by side, and looking for
- * those costs more than everything else where the free pages are scattered. A row is never split within one commit, so one commit may exceed it.
+ * Bytes of one row of the change log, so that four fit into a page of LMDB's. A row of more than a page needs pages that lie side by side, and
+ * looking for those costs more than everything else where the free pages are scattered. A row is never split within one commit, so one
+ * commit may exceed it. The log's tail, which grows to such a row, is written with each commit.
  */
-export const LOG_ROW_BYTES_MAX = 4000;
+export const LOG_ROW_BYTES_MAX = 2000;
 
 /** Bytes of the change log of a whole store, unless `history` says otherwise. */
 export const HISTORY_BYTES_MAX = 256 * MIB;

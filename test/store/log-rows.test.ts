@@ -45,7 +45,7 @@ function commitOf(kv: Kv, n: number, sets: number) {
 
 async function rowsOf(path: string): Promise<Uint8Array[]> {
   const store = ShardStore.open(shardDirectory(path, 0), "sync");
-  const rows = store.readLog(new Uint8Array(10), Number.POSITIVE_INFINITY);
+  const rows = store.log.read(new Uint8Array(10), Number.POSITIVE_INFINITY);
   await store.close();
   return rows;
 }
