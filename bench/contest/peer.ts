@@ -27,6 +27,13 @@ export interface PeerMode {
   readonly setting: string;
 }
 
+/** Threads that write to a store. */
+export interface Writers {
+  /** All write at once, for so long. Resolves with how many sets were acknowledged. */
+  write(seconds: number): Promise<number>;
+  end(): Promise<void>;
+}
+
 /** An open store. */
 export interface PeerStore {
   set(key: BenchKey, value: unknown): unknown;
@@ -48,8 +55,8 @@ export interface PeerStore {
   watch?(key: BenchKey, heard: (value: unknown) => void): MaybePromise<() => unknown>;
   /** A set that watchers hear of, where a plain one is not enough. */
   setWatched?(key: BenchKey, value: unknown): unknown;
-  /** Sets of small objects by other threads of the process, for so long; how many were acknowledged. */
-  setFromThreads?(threads: number, inFlight: number, seconds: number): Promise<number>;
+  /** Other threads of the process that set small objects when they are told to, each with so many in flight. */
+  writers?(threads: number, inFlight: number): Promise<Writers>;
   /** Calls `handle` for each message of the store's queue, from when the promise has resolved. */
   listen?(handle: (message: unknown) => void): MaybePromise<unknown>;
   /** Adds a message to the queue. */

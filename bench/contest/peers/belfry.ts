@@ -1,12 +1,20 @@
 /**
  * Belfry itself, with any number of shards. Others are measured beside it.
  */
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { type Kv, type KvHandle, type KvKey, openKv } from "../../../src/index.js";
-import { type BenchKey, type Peer, type PeerMode, type PeerStore, reopenable } from "../peer.js";
+import {
+  type BenchKey,
+  type Peer,
+  type PeerMode,
+  type PeerStore,
+  reopenable,
+  type Writers,
+} from "../peer.js";
 import { type DenoLikeKv, kvStore } from "./kv-store.js";
 
 const MODES: readonly PeerMode[] = [
@@ -35,7 +43,7 @@ export function belfryStore(kv: Kv): PeerStore {
     increment: (key) => increment(kv, key),
     watch: (key, heard) => follow(kv, key, heard),
     followUnread: () => kv.changes({ prefix: [] }),
-    setFromThreads: (threads, inFlight, seconds) => setFromThreads(kv, threads, inFlight, seconds),
+    writers: (threads, inFlight) => startWriters(kv, threads, inFlight),
     close: () => kv.close(),
   };
 }
@@ -63,23 +71,33 @@ function follow(kv: Kv, key: BenchKey, heard: (value: unknown) => void): () => u
   };
 }
 
-async function setFromThreads(kv: Kv, threads: number, inFlight: number, seconds: number): Promise<number> {
-  const counts = Array.from({ length: threads }, () => {
+async function startWriters(kv: Kv, threads: number, inFlight: number): Promise<Writers> {
+  const workers = Array.from({ length: threads }, () => {
     const handle = kv.share();
-    const worker = new Worker(fileURLToPath(new URL("../writer-thread.js", import.meta.url)), {
-      workerData: { handle, inFlight, seconds } satisfies WriterOrder,
+    return new Worker(fileURLToPath(new URL("../writer-thread.js", import.meta.url)), {
+      workerData: { handle, inFlight } satisfies WriterData,
       transferList: [...handle.transfer],
     });
-    return new Promise<number>((resolve, reject) => worker.once("message", resolve).once("error", reject));
   });
-  return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0);
+  await Promise.all(workers.map((worker) => once(worker, "message")));
+  return {
+    write: async (seconds) => {
+      const counts = workers.map((worker) => once(worker, "message"));
+      for (const worker of workers) worker.postMessage(seconds);
+      return (await Promise.all(counts)).reduce((sum, [count]) => sum + (count as number), 0);
+    },
+    end: async () => {
+      const ends = workers.map((worker) => once(worker, "exit"));
+      for (const worker of workers) worker.postMessage(null);
+      await Promise.all(ends);
+    },
+  };
 }
 
-/** What a writer's thread is told. */
-export interface WriterOrder {
+/** What a writer's thread begins with. */
+export interface WriterData {
   readonly handle: KvHandle;
   readonly inFlight: number;
-  readonly seconds: number;
 }
 
 function version(): string {
