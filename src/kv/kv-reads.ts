@@ -3,7 +3,14 @@
  * order in which Deno does it: what is wrong with the arguments first, then whether the store is open, then its limits.
  */
 import type { ReadableStream } from "node:stream/web";
-import { checkPointKey, checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
+import {
+  borrowKey,
+  checkPointKey,
+  checkReadKey,
+  type EncodedKey,
+  encodeKey,
+  type KvKey,
+} from "../codec/key.js";
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvTypeError } from "../errors.js";
@@ -57,7 +64,8 @@ export class KvReads {
 
   /** A promise only where the read has to wait. */
   get<T>(key: KvKey, options: KvGetOptions | undefined): Promise<KvEntryMaybe<T>> | KvEntryMaybe<T> {
-    const encoded = encodeKey(key);
+    // Reading an option may run the caller's code, which may read a key.
+    const encoded = options === undefined ? borrowKey(key) : encodeKey(key);
     checkConsistency(options?.consistency);
     this.#checkOpen();
     checkPointKey(encoded);
@@ -65,7 +73,7 @@ export class KvReads {
   }
 
   getSync<T>(key: KvKey): KvEntryMaybe<T> {
-    const encoded = encodeKey(key);
+    const encoded = borrowKey(key);
     this.#checkOpen();
     checkPointKey(encoded);
     return this.#reader.getSync(encoded, (bytes) => entryMaybe<T>(key, bytes));
