@@ -5,6 +5,9 @@
  * are read here, and at the first other tag, or the first sign of damage, the whole is left to V8, which has the last word on
  * what is readable.
  *
+ * A reference names an object by its place among all that began before it. Few values have one, so places are counted only in a second
+ * pass, which the first reference asks for.
+ *
  * Pure functions for any thread; the state below lives for one call. Invariants:
  * 1. The value is the one that V8 would give: own properties only, whatever `Object.prototype` has been made to hold.
  * 2. The bytes are borrowed, and the value shares no memory with them.
@@ -17,6 +20,7 @@ import {
   missShape,
   type ObjectShape,
   SHAPE_NAMES_MAX,
+  type ShapeParts,
   slotOfShape,
 } from "./object-shape.js";
 import { V8_VERSION_MAX, V8_VERSION_PLAIN_MIN, V8Tag } from "./v8-format.js";
@@ -41,11 +45,9 @@ const bigints = new BigUint64Array(float64.buffer);
 
 let bytes: Uint8Array = EMPTY;
 let offset = 0;
-/** What began so far, in order: a reference names its place. */
-let objects: (object | null)[] = [];
-/** The place of an object that is made when its values have been read: V8 reads what refers to it meanwhile. */
-const NOT_MADE = null;
-const valuesAt: unknown[][] = [];
+/** What began so far, in order: a reference names its place. `null` in the first pass, which does not keep it. */
+let objects: object[] | null = null;
+let hasReference = false;
 const OWN_PROPERTY = { configurable: true, enumerable: true, writable: true };
 
 /** The value in the bytes from `start` on, or NOT_PLAIN. */
@@ -56,9 +58,19 @@ export function decodePlainValue(source: Uint8Array, start = 0): unknown {
   }
   bytes = source;
   offset = start + 2;
+  hasReference = false;
   const value = readValue(0);
+  const found = hasReference ? readAgain(start + 2) : value;
   bytes = EMPTY;
-  if (objects.length > 0) objects = [];
+  return found;
+}
+
+/** The second pass. */
+function readAgain(start: number): unknown {
+  objects = [];
+  offset = start;
+  const value = readValue(0);
+  objects = null;
   return value;
 }
 
@@ -89,7 +101,7 @@ function readValue(depth: number): unknown {
     case V8Tag.bigint:
       return readBigint();
     case V8Tag.reference:
-      return objects[readVarint()] ?? NOT_PLAIN;
+      return readReference();
     default:
       return NOT_PLAIN;
   }
@@ -128,47 +140,38 @@ function readBigint(): unknown {
   return (header & 1) === 0 ? magnitude : -magnitude;
 }
 
+function readReference(): unknown {
+  hasReference = true;
+  return objects?.[readVarint()] ?? NOT_PLAIN;
+}
+
 function readObject(depth: number): unknown {
+  if (objects !== null) return readNamed(depth, null);
   const slot = slotOfShape(bytes, offset);
   const shape = expectedShape(slot);
-  return shape === undefined ? readNamed(depth, slot) : readShaped(shape, depth, slot);
+  return shape === undefined ? readNamed(depth, slot) : shape.read(depth);
 }
 
 /** An object of any names. */
-function readNamed(depth: number, slot: number): unknown {
+function readNamed(depth: number, slot: number | null): unknown {
   const object: Record<string, unknown> = {};
-  objects.push(object);
+  objects?.push(object);
   const count = readProperties(object, 0, depth);
-  if (count > 0 && count <= SHAPE_NAMES_MAX) learnShape(slot, Object.keys(object));
+  if (slot !== null && count > 0 && count <= SHAPE_NAMES_MAX)
+    learnShape(slot, Object.keys(object), SHAPE_PARTS);
   return count < 0 ? NOT_PLAIN : object;
 }
 
-/** An object that is expected to have the names of others before it. From where it has not, it is read by its own. */
-function readShaped(shape: ObjectShape, depth: number, slot: number): unknown {
-  const { names, tags } = shape;
-  const values = takeValues(depth);
-  const place = objects.push(NOT_MADE) - 1;
-  let count = 0;
-  while (count < names.length && stepOver(tags[count]!)) {
-    const value = readValue(depth + 1);
-    if (value === NOT_PLAIN) return NOT_PLAIN;
-    values[count++] = value;
-  }
-  let object: object;
-  if (count === names.length && stepOver(tags[count]!)) {
-    shape.hits++;
-    object = shape.make(values);
-    objects[place] = object;
-  } else {
-    missShape(slot, shape);
-    object = {};
-    objects[place] = object;
-    for (let index = 0; index < count; index++) storeProperty(object, names[index]!, values[index]);
-    if (readProperties(object, count, depth) < 0) return NOT_PLAIN;
-  }
-  for (let index = 0; index < count; index++) values[index] = undefined;
-  return object;
+/** An object that was expected to have the names of others before it, and has from here on others: the rest is read by its own. */
+function readOther(shape: ObjectShape, values: readonly unknown[], depth: number): unknown {
+  missShape(shape);
+  const object = {};
+  for (let index = 0; index < values.length; index++)
+    storeProperty(object, shape.names[index]!, values[index]);
+  return readProperties(object, values.length, depth) < 0 ? NOT_PLAIN : object;
 }
+
+const SHAPE_PARTS: ShapeParts = { stepOver, readValue, readOther, notPlain: NOT_PLAIN };
 
 /** Reads properties up to the end of an object that has `count` of them, and returns how many it has then; -1 when that can't be. */
 function readProperties(object: object, count: number, depth: number): number {
@@ -191,22 +194,12 @@ function storeProperty(object: object, key: string, value: unknown): void {
   else (object as Record<string, unknown>)[key] = value;
 }
 
-/** Room for the values of an object at some depth. Whoever takes it leaves it empty. */
-function takeValues(depth: number): unknown[] {
-  let values = valuesAt[depth];
-  if (values === undefined) {
-    values = [];
-    valuesAt[depth] = values;
-  }
-  return values;
-}
-
 function readDenseArray(depth: number): unknown {
   const length = readVarint();
   // Every element takes a byte or more, so a length beyond the bytes is damage; it must not cost memory first.
   if (length < 0 || length > bytes.length - offset) return NOT_PLAIN;
   const array: unknown[] = [];
-  objects.push(array);
+  objects?.push(array);
   for (let index = 0; index < length; index++) {
     const value = readValue(depth + 1);
     if (value === NOT_PLAIN) return NOT_PLAIN;
@@ -279,8 +272,15 @@ function step(length: number): boolean {
   return true;
 }
 
-/** The next varint of up to 32 bits, or -1. */
+/** The next varint of up to 32 bits, or -1. Most have one byte. */
 function readVarint(): number {
+  const byte = bytes[offset];
+  if (byte === undefined || byte >= 0x80) return readLongVarint();
+  offset++;
+  return byte;
+}
+
+function readLongVarint(): number {
   let value = 0;
   for (let shift = 0; shift < 35; shift += 7) {
     const byte = bytes[offset++];
