@@ -12,12 +12,13 @@ import {
   type KvKey,
 } from "../codec/key.js";
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
+import { KeyRun } from "../codec/key-run.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvTypeError } from "../errors.js";
 import type { Reader } from "../router/reader.js";
 import type { DispatcherScope } from "../watch/dispatcher-scope.js";
 import { watchKeys } from "../watch/level-watch.js";
-import { entryMaybe, listedEntry } from "./entries.js";
+import { entryMaybe, entryOf } from "./entries.js";
 import type { KvLimits } from "./kv-limits.js";
 import {
   checkConsistency,
@@ -26,7 +27,7 @@ import {
   type KvConsistencyLevel,
   KvListIterator,
   type KvListOptions,
-  type ListedEntry,
+  type ListedEntries,
 } from "./list-iterator.js";
 
 export interface KvGetOptions {
@@ -134,9 +135,13 @@ export class KvReads {
     return this.#reader.getMany(encoded, (bytes, index) => entryMaybe<unknown>(keys[index]!, bytes));
   }
 
-  #readRange<T>(range: KeyRange, limit: number, reverse: boolean): Promise<ListedEntry<T>[]> {
+  async #readRange<T>(range: KeyRange, limit: number, reverse: boolean): Promise<ListedEntries<T>> {
     this.#checkOpen();
-    return this.#reader.list({ range, limit, reverse }, (key, bytes) => listedEntry<T>(key, bytes));
+    const keys = new KeyRun(range);
+    const entries = await this.#reader.list({ range, limit, reverse }, (key, bytes) =>
+      entryOf<T>(keys.decode(key), bytes),
+    );
+    return { entries, keys };
   }
 }
 

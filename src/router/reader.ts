@@ -9,7 +9,7 @@
  *    a transaction ended is read again: see fresh-snapshot.ts.
  * 2. A read sees all of a multi-shard commit or nothing: what may hold an unfinished round is read again when it has finished.
  * 3. An expired entry does not exist, swept or not.
- * 4. What is returned is private; what `decode` gets is borrowed for the call.
+ * 4. What is returned is private; what `decode` gets, keys included, is borrowed for the call.
  */
 import type { KvClock } from "../clock.js";
 import { entryExpiresAtMs, isExpired } from "../codec/entry.js";

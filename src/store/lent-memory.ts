@@ -12,19 +12,21 @@
 const LENGTHS_MAX = 1024;
 
 export class LentMemory {
-  /** The memory as it was given. */
+  /** The memory as it was given, and where in it rows begin. */
   readonly memory: Uint8Array;
+  readonly start: number;
   /** The same for reading numbers at any offset: several times as fast as putting them together. */
   readonly numbers: DataView;
   readonly #buffer: ArrayBufferLike;
   readonly #byteOffset: number;
   readonly #views: (Uint8Array | undefined)[] = new Array<undefined>(LENGTHS_MAX).fill(undefined);
 
-  constructor(memory: Uint8Array) {
+  constructor(memory: Uint8Array, start = 0) {
     this.memory = memory;
+    this.start = start;
     this.#buffer = memory.buffer;
-    this.#byteOffset = memory.byteOffset;
-    this.numbers = new DataView(memory.buffer, memory.byteOffset);
+    this.#byteOffset = memory.byteOffset + start;
+    this.numbers = new DataView(memory.buffer, this.#byteOffset);
   }
 
   /** The first bytes, as a plain array, borrowed until the memory is used again. */

@@ -86,14 +86,14 @@ test("a row under another key than its own is damaged", async () => {
 test("rows of any length are lent whole, whichever was read before", async () => {
   const store = ShardStore.open(path, "sync");
   const lengths = [0, 1, 1023, 1024, 1025, 4095, 32_000, 33_000, 70_000, 300_000, 5, 120];
-  const valueOf = (length: number) => new Uint8Array(length).fill(length);
+  const valueOfLength = (length: number) => new Uint8Array(length).fill(length);
   store.transaction(() => {
-    for (const length of lengths) store.putEntry(Buffer.from(`${length}`), valueOf(length));
+    for (const length of lengths) store.putEntry(Buffer.from(`${length}`), valueOfLength(length));
   });
   store.renew();
   for (const length of [...lengths, ...lengths.toReversed()]) {
     const row = store.readEntry(Buffer.from(`${length}`))!;
-    expect(Buffer.compare(row, valueOf(length)), `${length}`).toBe(0);
+    expect(Buffer.compare(row, valueOfLength(length)), `${length}`).toBe(0);
   }
   await store.close();
 });
