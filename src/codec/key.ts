@@ -154,22 +154,18 @@ function keyTooLargeToRead(): KvTypeError {
   return new KvTypeError("KV_LIMIT_EXCEEDED", `Key too large for read (max ${KEY_READ_BYTES_MAX} bytes)`);
 }
 
+/** Comparisons instead of a `switch`, which V8 would make a call of. */
 function writePart(start: number, part: unknown): number {
-  switch (typeof part) {
-    case "string":
-      return writeString(start, part);
-    case "number":
-      return writeNumber(start, part);
-    case "bigint":
-      return writeBigint(start, part);
-    case "boolean":
-      reserve(start + 1);
-      scratch[start] = part ? 0x27 : 0x26;
-      return start + 1;
-    default:
-      if (ArrayBuffer.isView(part)) return writeView(start, part);
-      throw new KvTypeError("KV_INVALID_KEY", "expected string, number, bigint, ArrayBufferView, boolean");
+  if (typeof part === "string") return writeString(start, part);
+  if (typeof part === "number") return writeNumber(start, part);
+  if (typeof part === "bigint") return writeBigint(start, part);
+  if (typeof part === "boolean") {
+    reserve(start + 1);
+    scratch[start] = part ? 0x27 : 0x26;
+    return start + 1;
   }
+  if (ArrayBuffer.isView(part)) return writeView(start, part);
+  throw new KvTypeError("KV_INVALID_KEY", "expected string, number, bigint, ArrayBufferView, boolean");
 }
 
 function writeString(start: number, text: string): number {
