@@ -96,8 +96,13 @@ function isSame(known: readonly string[], names: readonly string[]): boolean {
   return true;
 }
 
+/** A name that V8 writes in two bytes a character has none of the tags that are compared; in one byte it would look like another name. */
+const ONE_BYTE_NAME = /^[\0-\xff]*$/;
+
 function makeShape(slot: number, names: readonly string[], parts: ShapeParts): ObjectShape | undefined {
-  const isUsual = names.every((name) => name !== "__proto__" && name.length <= NAME_BYTES_MAX);
+  const isUsual = names.every(
+    (name) => name !== "__proto__" && name.length <= NAME_BYTES_MAX && ONE_BYTE_NAME.test(name),
+  );
   if (!isUsual || new Set(names).size !== names.length) return undefined;
   shapesLeft--;
   try {
