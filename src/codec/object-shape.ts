@@ -8,11 +8,12 @@
  * runtime makes no functions of text there are no shapes, and all else is the same.
  *
  *     of {id, name}   depth => {
- *                       if (!stepOver(tags[0])) return readOther(shape, [], depth);
+ *                       let b = at.bytes, o = at.offset;
+ *                       if (!(b[o+0]===34 && b[o+1]===2 && b[o+2]===105 && b[o+3]===100)) return readOther(shape, [], depth);
+ *                       at.offset = o + 4;
  *                       const v0 = readValue(depth + 1);
  *                       if (v0 === notPlain) return notPlain;
- *                       … the same for v1 …
- *                       if (!stepOver(tags[2])) return readOther(shape, [v0,v1], depth);
+ *                       … the same for v1, and for the end of the object …
  *                       shape.hits++;
  *                       return {"id":v0,"name":v1};
  *                     }
@@ -26,16 +27,22 @@ import { V8Tag } from "./v8-format.js";
 const SLOTS = 256;
 /** An object of more names is a table rather than a record. */
 export const SHAPE_NAMES_MAX = 24;
-const NAME_BYTES_MAX = 100;
+/** Every byte of a name is a comparison in the source. */
+const NAME_BYTES_MAX = 40;
 const SEEN_MIN = 16;
 const SHAPES_MAX = 512;
 /** A shape that is not met this often of the times that it was expected costs more than it saves. */
 const MISSES_MAX_SHARE = 0.25;
 
+/** The bytes that are read, and how far they have been. */
+export interface ReadPosition {
+  bytes: Uint8Array;
+  offset: number;
+}
+
 /** What a shape's function reads with. */
 export interface ShapeParts {
-  /** Steps over these bytes; `false` when others stand there. */
-  readonly stepOver: (expected: Uint8Array) => boolean;
+  readonly at: ReadPosition;
   readonly readValue: (depth: number) => unknown;
   /** The rest of an object that has other names from here on, after these values. */
   readonly readOther: (shape: ObjectShape, values: readonly unknown[], depth: number) => unknown;
@@ -107,18 +114,9 @@ function makeShape(slot: number, names: readonly string[], parts: ShapeParts): O
   shapesLeft--;
   try {
     const shape = { slot, names, read: (_depth: number): unknown => parts.notPlain, hits: 0, misses: 0 };
-    const tags = [...names.map(tagOfName), Uint8Array.of(V8Tag.endObject, names.length)];
-    const { stepOver, readValue, readOther, notPlain } = parts;
-    const make = new Function(
-      "shape",
-      "tags",
-      "stepOver",
-      "readValue",
-      "readOther",
-      "notPlain",
-      readerSource(names),
-    );
-    shape.read = make(shape, tags, stepOver, readValue, readOther, notPlain) as ObjectShape["read"];
+    const { at, readValue, readOther, notPlain } = parts;
+    const make = new Function("shape", "at", "readValue", "readOther", "notPlain", readerSource(names));
+    shape.read = make(shape, at, readValue, readOther, notPlain) as ObjectShape["read"];
     return shape;
   } catch (error) {
     if (!(error instanceof EvalError)) throw error;
@@ -128,21 +126,22 @@ function makeShape(slot: number, names: readonly string[], parts: ShapeParts): O
 }
 
 function readerSource(names: readonly string[]): string {
-  const before = (count: number): string =>
-    names
-      .slice(0, count)
-      .map((_, index) => `v${index}`)
-      .join(",");
-  const step = (count: number): string =>
-    `if(!stepOver(tag${count}))return readOther(shape,[${before(count)}],depth);`;
-  const tags = [...names, "end"].map((_, index) => `const tag${index}=tags[${index}];`);
+  const values = names.map((_, index) => `v${index}`);
   const reads = names.map(
-    (_, index) => `${step(index)}const v${index}=readValue(depth+1);if(v${index}===notPlain)return notPlain;`,
+    (name, index) =>
+      `${stepSource(tagOfName(name), values.slice(0, index))}const v${index}=readValue(depth+1);if(v${index}===notPlain)return notPlain;`,
   );
+  const end = stepSource([V8Tag.endObject, names.length], values);
   const fields = names.map((name, index) => `${JSON.stringify(name)}:v${index}`);
-  return `${tags.join("")}return depth=>{${reads.join("")}${step(names.length)}shape.hits++;return {${fields.join(",")}}}`;
+  return `return depth=>{let b,o;${reads.join("")}${end}shape.hits++;return {${fields.join(",")}}}`;
 }
 
-function tagOfName(name: string): Uint8Array {
-  return Uint8Array.from([V8Tag.oneByteString, name.length, ...Buffer.from(name, "latin1")]);
+/** Steps over these bytes, or leaves the rest of the object to `readOther` where others stand. */
+function stepSource(expected: readonly number[], values: readonly string[]): string {
+  const isThere = expected.map((byte, index) => `b[o+${index}]===${byte}`).join("&&");
+  return `b=at.bytes;o=at.offset;if(!(${isThere}))return readOther(shape,[${values.join(",")}],depth);at.offset=o+${expected.length};`;
+}
+
+function tagOfName(name: string): number[] {
+  return [V8Tag.oneByteString, name.length, ...Buffer.from(name, "latin1")];
 }

@@ -19,6 +19,7 @@ import {
   learnShape,
   missShape,
   type ObjectShape,
+  type ReadPosition,
   SHAPE_NAMES_MAX,
   type ShapeParts,
   slotOfShape,
@@ -43,8 +44,8 @@ const float64 = new Float64Array(1);
 const float64Bytes = new Uint8Array(float64.buffer);
 const bigints = new BigUint64Array(float64.buffer);
 
-let bytes: Uint8Array = EMPTY;
-let offset = 0;
+/** What is read, and how far. An object, so that the functions of shapes can have it too. */
+const at: ReadPosition = { bytes: EMPTY, offset: 0 };
 /** What began so far, in order: a reference names its place. `null` in the first pass, which does not keep it. */
 let objects: object[] | null = null;
 let hasReference = false;
@@ -56,27 +57,27 @@ export function decodePlainValue(source: Uint8Array, start = 0): unknown {
   if (source[start] !== V8Tag.version || version < V8_VERSION_PLAIN_MIN || version > V8_VERSION_MAX) {
     return NOT_PLAIN;
   }
-  bytes = source;
-  offset = start + 2;
+  at.bytes = source;
+  at.offset = start + 2;
   hasReference = false;
   const value = readValue(0);
   const found = hasReference ? readAgain(start + 2) : value;
-  bytes = EMPTY;
+  at.bytes = EMPTY;
   return found;
 }
 
 /** The second pass. */
 function readAgain(start: number): unknown {
   objects = [];
-  offset = start;
+  at.offset = start;
   const value = readValue(0);
   objects = null;
   return value;
 }
 
 function readValue(depth: number): unknown {
-  let tag = bytes[offset++];
-  while (tag === V8Tag.padding) tag = bytes[offset++];
+  let tag = at.bytes[at.offset++];
+  while (tag === V8Tag.padding) tag = at.bytes[at.offset++];
   switch (tag) {
     case V8Tag.oneByteString:
       return readOneByteString();
@@ -114,16 +115,16 @@ function readInt32(): unknown {
 
 function readOneByteString(): unknown {
   const length = readVarint();
-  const start = offset;
+  const start = at.offset;
   if (!step(length)) return NOT_PLAIN;
-  return readLatin1(bytes, start, offset);
+  return readLatin1(at.bytes, start, at.offset);
 }
 
 function readTwoByteString(): unknown {
   const length = readVarint();
-  const start = offset;
+  const start = at.offset;
   if (!step(length) || (length & 1) !== 0) return NOT_PLAIN;
-  return readUtf16(bytes, start, offset);
+  return readUtf16(at.bytes, start, at.offset);
 }
 
 function readBigint(): unknown {
@@ -147,7 +148,7 @@ function readReference(): unknown {
 
 function readObject(depth: number): unknown {
   if (objects !== null) return readNamed(depth, null);
-  const slot = slotOfShape(bytes, offset);
+  const slot = slotOfShape(at.bytes, at.offset);
   const shape = expectedShape(slot);
   return shape === undefined ? readNamed(depth, slot) : shape.read(depth);
 }
@@ -171,12 +172,12 @@ function readOther(shape: ObjectShape, values: readonly unknown[], depth: number
   return readProperties(object, values.length, depth) < 0 ? NOT_PLAIN : object;
 }
 
-const SHAPE_PARTS: ShapeParts = { stepOver, readValue, readOther, notPlain: NOT_PLAIN };
+const SHAPE_PARTS: ShapeParts = { at, readValue, readOther, notPlain: NOT_PLAIN };
 
 /** Reads properties up to the end of an object that has `count` of them, and returns how many it has then; -1 when that can't be. */
 function readProperties(object: object, count: number, depth: number): number {
   let found = count;
-  while (bytes[offset] !== V8Tag.endObject) {
+  while (at.bytes[at.offset] !== V8Tag.endObject) {
     const key = readKey();
     if (key === NOT_PLAIN) return -1;
     const value = readValue(depth + 1);
@@ -184,7 +185,7 @@ function readProperties(object: object, count: number, depth: number): number {
     storeProperty(object, key as string, value);
     found++;
   }
-  offset++;
+  at.offset++;
   return readVarint() === found ? found : -1;
 }
 
@@ -197,7 +198,7 @@ function storeProperty(object: object, key: string, value: unknown): void {
 function readDenseArray(depth: number): unknown {
   const length = readVarint();
   // Every element takes a byte or more, so a length beyond the bytes is damage; it must not cost memory first.
-  if (length < 0 || length > bytes.length - offset) return NOT_PLAIN;
+  if (length < 0 || length > at.bytes.length - at.offset) return NOT_PLAIN;
   const array: unknown[] = [];
   objects?.push(array);
   for (let index = 0; index < length; index++) {
@@ -205,14 +206,14 @@ function readDenseArray(depth: number): unknown {
     if (value === NOT_PLAIN) return NOT_PLAIN;
     array.push(value);
   }
-  if (bytes[offset++] !== V8Tag.endDenseArray) return NOT_PLAIN;
+  if (at.bytes[at.offset++] !== V8Tag.endDenseArray) return NOT_PLAIN;
   return readVarint() === 0 && readVarint() === length ? array : NOT_PLAIN;
 }
 
 /** A property's name; a number stands for itself, since storing by it gives the same name. */
 function readKey(): unknown {
-  let tag = bytes[offset++];
-  while (tag === V8Tag.padding) tag = bytes[offset++];
+  let tag = at.bytes[at.offset++];
+  while (tag === V8Tag.padding) tag = at.bytes[at.offset++];
   switch (tag) {
     case V8Tag.oneByteString:
       return readName();
@@ -229,15 +230,15 @@ function readKey(): unknown {
 
 function readName(): unknown {
   const length = readVarint();
-  const start = offset;
+  const start = at.offset;
   if (!step(length)) return NOT_PLAIN;
-  if (length > NAME_BYTES_MAX) return readLatin1(bytes, start, offset);
+  if (length > NAME_BYTES_MAX) return readLatin1(at.bytes, start, at.offset);
   let hash = length;
-  for (let index = start; index < offset; index++) hash = (Math.imul(hash, 31) + bytes[index]!) | 0;
+  for (let index = start; index < at.offset; index++) hash = (Math.imul(hash, 31) + at.bytes[index]!) | 0;
   const slot = (hash ^ (hash >>> 10)) & (NAMES_COUNT - 1);
   const known = names[slot]!;
   if (isName(known, start, length)) return known;
-  const name = readLatin1(bytes, start, offset);
+  const name = readLatin1(at.bytes, start, at.offset);
   names[slot] = name;
   return name;
 }
@@ -245,45 +246,37 @@ function readName(): unknown {
 function isName(known: string, start: number, length: number): boolean {
   if (known.length !== length) return false;
   for (let index = 0; index < length; index++) {
-    if (known.charCodeAt(index) !== bytes[start + index]) return false;
+    if (known.charCodeAt(index) !== at.bytes[start + index]) return false;
   }
-  return true;
-}
-
-/** Steps over these bytes; `false` when others stand there. */
-function stepOver(expected: Uint8Array): boolean {
-  const { length } = expected;
-  for (let index = 0; index < length; index++) if (bytes[offset + index] !== expected[index]) return false;
-  offset += length;
   return true;
 }
 
 /** Takes 8 bytes as a double and as a bigint's digit; `false` when there are fewer. */
 function loadDigit(): boolean {
-  if (bytes.length - offset < DIGIT_BYTES) return false;
-  for (let index = 0; index < DIGIT_BYTES; index++) float64Bytes[index] = bytes[offset++]!;
+  if (at.bytes.length - at.offset < DIGIT_BYTES) return false;
+  for (let index = 0; index < DIGIT_BYTES; index++) float64Bytes[index] = at.bytes[at.offset++]!;
   return true;
 }
 
 /** Steps over `length` bytes; `false` when there are fewer, or the length itself could not be read. */
 function step(length: number): boolean {
-  if (length < 0 || length > bytes.length - offset) return false;
-  offset += length;
+  if (length < 0 || length > at.bytes.length - at.offset) return false;
+  at.offset += length;
   return true;
 }
 
 /** The next varint of up to 32 bits, or -1. Most have one byte. */
 function readVarint(): number {
-  const byte = bytes[offset];
+  const byte = at.bytes[at.offset];
   if (byte === undefined || byte >= 0x80) return readLongVarint();
-  offset++;
+  at.offset++;
   return byte;
 }
 
 function readLongVarint(): number {
   let value = 0;
   for (let shift = 0; shift < 35; shift += 7) {
-    const byte = bytes[offset++];
+    const byte = at.bytes[at.offset++];
     if (byte === undefined) return -1;
     value |= (byte & 0x7f) << shift;
     if (byte < 0x80) return value >>> 0;
