@@ -254,7 +254,9 @@ function isName(known: string, start: number, length: number): boolean {
 /** Takes 8 bytes as a double and as a bigint's digit; `false` when there are fewer. */
 function loadDigit(): boolean {
   if (at.bytes.length - at.offset < DIGIT_BYTES) return false;
-  for (let index = 0; index < DIGIT_BYTES; index++) float64Bytes[index] = at.bytes[at.offset++]!;
+  const { bytes, offset } = at;
+  for (let index = 0; index < DIGIT_BYTES; index++) float64Bytes[index] = bytes[offset + index]!;
+  at.offset = offset + DIGIT_BYTES;
   return true;
 }
 
