@@ -14,7 +14,7 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const float64 = new DataView(new ArrayBuffer(8));
 
 /** Where the part that was read last ends. Valid until the next read. */
-let partEnd = 0;
+let lastEnd = 0;
 
 /**
  * The parts of a key.
@@ -22,13 +22,30 @@ let partEnd = 0;
  * @throws KvCorruptError KV_CORRUPT when the bytes are not a key.
  */
 export function decodeKey(bytes: Uint8Array): KvKeyPart[] {
-  const parts: KvKeyPart[] = [];
-  partEnd = 0;
-  while (partEnd < bytes.length) parts.push(readPart(bytes, partEnd));
+  const { length } = bytes;
+  // Made in one piece as long as it is short: an array that grows by itself has room for 17.
+  if (length === 0) return [];
+  const first = decodePart(bytes, 0);
+  if (lastEnd >= length) return [first];
+  const second = decodePart(bytes, lastEnd);
+  if (lastEnd >= length) return [first, second];
+  const third = decodePart(bytes, lastEnd);
+  const parts = [first, second, third];
+  while (lastEnd < length) parts.push(decodePart(bytes, lastEnd));
   return parts;
 }
 
-function readPart(bytes: Uint8Array, start: number): KvKeyPart {
+/** Where the part that was decoded last ends. */
+export function partEnd(): number {
+  return lastEnd;
+}
+
+/**
+ * One part of a key, which begins at `start`.
+ *
+ * @throws KvCorruptError KV_CORRUPT when the bytes are not a part.
+ */
+export function decodePart(bytes: Uint8Array, start: number): KvKeyPart {
   const code = bytes[start]!;
   switch (code) {
     case 0x01:
@@ -43,7 +60,7 @@ function readPart(bytes: Uint8Array, start: number): KvKeyPart {
       return readNumber(bytes, start + 1);
     case 0x26:
     case 0x27:
-      partEnd = start + 1;
+      lastEnd = start + 1;
       return code === 0x27;
     default:
       if (code < 0x0c || code > 0x1c) throw malformed(`unknown part code ${code}`, start);
@@ -58,7 +75,7 @@ function readString(bytes: Uint8Array, start: number): string {
   let union = 0;
   for (; end < bytes.length && bytes[end] !== 0; end++) union |= bytes[end]!;
   if (end < bytes.length && bytes[end + 1] !== 0xff && union < 0x80) {
-    partEnd = end + 1;
+    lastEnd = end + 1;
     return readLatin1(bytes, start, end);
   }
   const text = readBytes(bytes, start);
@@ -78,7 +95,7 @@ function readBytes(bytes: Uint8Array, start: number): Uint8Array {
     part[length++] = byte;
     if (byte === 0) offset++;
   }
-  partEnd = end + 1;
+  lastEnd = end + 1;
   return length === part.length ? part : part.slice(0, length);
 }
 
@@ -97,7 +114,7 @@ function readNumber(bytes: Uint8Array, start: number): number {
   const flip = bytes[start]! >= 0x80 ? 0 : 0xff;
   float64.setUint8(0, bytes[start]! ^ (flip === 0 ? 0x80 : 0xff));
   for (let index = 1; index < 8; index++) float64.setUint8(index, bytes[start + index]! ^ flip);
-  partEnd = start + 8;
+  lastEnd = start + 8;
   return float64.getFloat64(0);
 }
 
@@ -110,7 +127,7 @@ function readLargeBigint(bytes: Uint8Array, start: number, flip: number): bigint
 
 function readBigint(bytes: Uint8Array, start: number, length: number, flip: number): bigint {
   checkRoom(bytes, start, length);
-  partEnd = start + length;
+  lastEnd = start + length;
   if (length === 0) return 0n;
   // A shorter form of the same number exists, so two different keys would look alike.
   if (bytes[start] === flip) throw malformed("a bigint with a leading zero", start);

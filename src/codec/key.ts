@@ -17,7 +17,7 @@
  * Pure functions for any thread (each thread has a scratch buffer of its own). Invariants:
  * 1. The bytes are Deno KV's, so a key travels to and from it untouched.
  * 2. `compareBytes` on two encoded keys is the order of the keys, and a key's encoding is a byte prefix of its children's.
- * 3. What `encodeKey` returns is a plain Uint8Array that nobody else holds.
+ * 3. What `encodeKey` returns is a plain Uint8Array that nobody else holds; what `borrowKey` returns is the scratch.
  *
  * Does not limit the size of a key or refuse the empty one by itself: a read and a write have different limits.
  * @see Source: FoundationDB's tuple layer, as far as Deno KV uses it.
@@ -38,6 +38,9 @@ export type EncodedKey = Uint8Array & { readonly [encodedKeyBrand]: true };
 /** Scratch that is kept between calls. A larger key is refused by every caller, so its memory is given back. */
 const SCRATCH_BYTES = 8192;
 
+/** Longer keys are not lent. A view takes 100 bytes. */
+const BORROWED_LENGTHS_MAX = 512;
+
 /** Longer strings are encoded by the binding, whose call costs as much as this many characters. */
 const LOOP_CHARACTERS_MAX = 64;
 
@@ -48,6 +51,8 @@ const PART_STRING = 0x02;
 let scratch = new Uint8Array(SCRATCH_BYTES);
 let scratchText = Buffer.from(scratch.buffer);
 let scratchView = new DataView(scratch.buffer);
+/** The beginning of the scratch, by length; each made when it is first borrowed. */
+let borrowed = noneBorrowed();
 
 /**
  * The bytes of a key. Hot path: every call begins here; budget 150 ns for two short parts.
@@ -55,6 +60,32 @@ let scratchView = new DataView(scratch.buffer);
  * @throws KvTypeError KV_INVALID_KEY when it is not an array, or a part is of another type, or a bigint is too large.
  */
 export function encodeKey(key: KvKey): EncodedKey {
+  return copyScratch(writeKey(key));
+}
+
+/**
+ * The same, borrowed until the next key is encoded on this thread: for a read that is over before anything else can run. It makes
+ * nothing, which is half of what `encodeKey` costs.
+ */
+export function borrowKey(key: KvKey): EncodedKey {
+  const end = writeKey(key);
+  if (end >= BORROWED_LENGTHS_MAX) return copyScratch(end);
+  const known = borrowed[end];
+  if (known !== undefined) return known;
+  const bytes = scratch.subarray(0, end) as EncodedKey;
+  borrowed[end] = bytes;
+  return bytes;
+}
+
+/** The first bytes of the scratch, private. */
+function copyScratch(end: number): EncodedKey {
+  const bytes = scratch.slice(0, end);
+  if (scratch.length > SCRATCH_BYTES) replaceScratch(new Uint8Array(SCRATCH_BYTES));
+  return bytes as EncodedKey;
+}
+
+/** Writes a key into the scratch, and returns where it ends. */
+function writeKey(key: KvKey): number {
   if (!Array.isArray(key)) {
     throw new KvTypeError(
       "KV_INVALID_KEY",
@@ -63,9 +94,7 @@ export function encodeKey(key: KvKey): EncodedKey {
   }
   let end = 0;
   for (let index = 0; index < key.length; index++) end = writePart(end, key[index]);
-  const bytes = scratch.slice(0, end);
-  if (scratch.length > SCRATCH_BYTES) replaceScratch(new Uint8Array(SCRATCH_BYTES));
-  return bytes as EncodedKey;
+  return end;
 }
 
 /**
@@ -125,22 +154,18 @@ function keyTooLargeToRead(): KvTypeError {
   return new KvTypeError("KV_LIMIT_EXCEEDED", `Key too large for read (max ${KEY_READ_BYTES_MAX} bytes)`);
 }
 
+/** Comparisons instead of a `switch`, which V8 would make a call of. */
 function writePart(start: number, part: unknown): number {
-  switch (typeof part) {
-    case "string":
-      return writeString(start, part);
-    case "number":
-      return writeNumber(start, part);
-    case "bigint":
-      return writeBigint(start, part);
-    case "boolean":
-      reserve(start + 1);
-      scratch[start] = part ? 0x27 : 0x26;
-      return start + 1;
-    default:
-      if (ArrayBuffer.isView(part)) return writeView(start, part);
-      throw new KvTypeError("KV_INVALID_KEY", "expected string, number, bigint, ArrayBufferView, boolean");
+  if (typeof part === "string") return writeString(start, part);
+  if (typeof part === "number") return writeNumber(start, part);
+  if (typeof part === "bigint") return writeBigint(start, part);
+  if (typeof part === "boolean") {
+    reserve(start + 1);
+    scratch[start] = part ? 0x27 : 0x26;
+    return start + 1;
   }
+  if (ArrayBuffer.isView(part)) return writeView(start, part);
+  throw new KvTypeError("KV_INVALID_KEY", "expected string, number, bigint, ArrayBufferView, boolean");
 }
 
 function writeString(start: number, text: string): number {
@@ -244,4 +269,9 @@ function replaceScratch(bytes: Uint8Array<ArrayBuffer>): void {
   scratch = bytes;
   scratchText = Buffer.from(bytes.buffer);
   scratchView = new DataView(bytes.buffer);
+  borrowed = noneBorrowed();
+}
+
+function noneBorrowed(): (EncodedKey | undefined)[] {
+  return new Array<undefined>(BORROWED_LENGTHS_MAX).fill(undefined);
 }

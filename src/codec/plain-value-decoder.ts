@@ -5,6 +5,9 @@
  * are read here, and at the first other tag, or the first sign of damage, the whole is left to V8, which has the last word on
  * what is readable.
  *
+ * A reference names an object by its place among all that began before it. Few values have one, so places are counted only in a second
+ * pass, which the first reference asks for.
+ *
  * Pure functions for any thread; the state below lives for one call. Invariants:
  * 1. The value is the one that V8 would give: own properties only, whatever `Object.prototype` has been made to hold.
  * 2. The bytes are borrowed, and the value shares no memory with them.
@@ -16,7 +19,9 @@ import {
   learnShape,
   missShape,
   type ObjectShape,
+  type ReadPosition,
   SHAPE_NAMES_MAX,
+  type ShapeParts,
   slotOfShape,
 } from "./object-shape.js";
 import { V8_VERSION_MAX, V8_VERSION_PLAIN_MIN, V8Tag } from "./v8-format.js";
@@ -39,13 +44,11 @@ const float64 = new Float64Array(1);
 const float64Bytes = new Uint8Array(float64.buffer);
 const bigints = new BigUint64Array(float64.buffer);
 
-let bytes: Uint8Array = EMPTY;
-let offset = 0;
-/** What began so far, in order: a reference names its place. */
-let objects: (object | null)[] = [];
-/** The place of an object that is made when its values have been read: V8 reads what refers to it meanwhile. */
-const NOT_MADE = null;
-const valuesAt: unknown[][] = [];
+/** What is read, and how far. An object, so that the functions of shapes can have it too. */
+const at: ReadPosition = { bytes: EMPTY, offset: 0 };
+/** What began so far, in order: a reference names its place. `null` in the first pass, which does not keep it. */
+let objects: object[] | null = null;
+let hasReference = false;
 const OWN_PROPERTY = { configurable: true, enumerable: true, writable: true };
 
 /** The value in the bytes from `start` on, or NOT_PLAIN. */
@@ -54,17 +57,27 @@ export function decodePlainValue(source: Uint8Array, start = 0): unknown {
   if (source[start] !== V8Tag.version || version < V8_VERSION_PLAIN_MIN || version > V8_VERSION_MAX) {
     return NOT_PLAIN;
   }
-  bytes = source;
-  offset = start + 2;
+  at.bytes = source;
+  at.offset = start + 2;
+  hasReference = false;
   const value = readValue(0);
-  bytes = EMPTY;
-  if (objects.length > 0) objects = [];
+  const found = hasReference ? readAgain(start + 2) : value;
+  at.bytes = EMPTY;
+  return found;
+}
+
+/** The second pass. */
+function readAgain(start: number): unknown {
+  objects = [];
+  at.offset = start;
+  const value = readValue(0);
+  objects = null;
   return value;
 }
 
 function readValue(depth: number): unknown {
-  let tag = bytes[offset++];
-  while (tag === V8Tag.padding) tag = bytes[offset++];
+  let tag = at.bytes[at.offset++];
+  while (tag === V8Tag.padding) tag = at.bytes[at.offset++];
   switch (tag) {
     case V8Tag.oneByteString:
       return readOneByteString();
@@ -89,7 +102,7 @@ function readValue(depth: number): unknown {
     case V8Tag.bigint:
       return readBigint();
     case V8Tag.reference:
-      return objects[readVarint()] ?? NOT_PLAIN;
+      return readReference();
     default:
       return NOT_PLAIN;
   }
@@ -102,16 +115,16 @@ function readInt32(): unknown {
 
 function readOneByteString(): unknown {
   const length = readVarint();
-  const start = offset;
+  const start = at.offset;
   if (!step(length)) return NOT_PLAIN;
-  return readLatin1(bytes, start, offset);
+  return readLatin1(at.bytes, start, at.offset);
 }
 
 function readTwoByteString(): unknown {
   const length = readVarint();
-  const start = offset;
+  const start = at.offset;
   if (!step(length) || (length & 1) !== 0) return NOT_PLAIN;
-  return readUtf16(bytes, start, offset);
+  return readUtf16(at.bytes, start, at.offset);
 }
 
 function readBigint(): unknown {
@@ -128,52 +141,43 @@ function readBigint(): unknown {
   return (header & 1) === 0 ? magnitude : -magnitude;
 }
 
+function readReference(): unknown {
+  hasReference = true;
+  return objects?.[readVarint()] ?? NOT_PLAIN;
+}
+
 function readObject(depth: number): unknown {
-  const slot = slotOfShape(bytes, offset);
+  if (objects !== null) return readNamed(depth, null);
+  const slot = slotOfShape(at.bytes, at.offset);
   const shape = expectedShape(slot);
-  return shape === undefined ? readNamed(depth, slot) : readShaped(shape, depth, slot);
+  return shape === undefined ? readNamed(depth, slot) : shape.read(depth);
 }
 
 /** An object of any names. */
-function readNamed(depth: number, slot: number): unknown {
+function readNamed(depth: number, slot: number | null): unknown {
   const object: Record<string, unknown> = {};
-  objects.push(object);
+  objects?.push(object);
   const count = readProperties(object, 0, depth);
-  if (count > 0 && count <= SHAPE_NAMES_MAX) learnShape(slot, Object.keys(object));
+  if (slot !== null && count > 0 && count <= SHAPE_NAMES_MAX)
+    learnShape(slot, Object.keys(object), SHAPE_PARTS);
   return count < 0 ? NOT_PLAIN : object;
 }
 
-/** An object that is expected to have the names of others before it. From where it has not, it is read by its own. */
-function readShaped(shape: ObjectShape, depth: number, slot: number): unknown {
-  const { names, tags } = shape;
-  const values = takeValues(depth);
-  const place = objects.push(NOT_MADE) - 1;
-  let count = 0;
-  while (count < names.length && stepOver(tags[count]!)) {
-    const value = readValue(depth + 1);
-    if (value === NOT_PLAIN) return NOT_PLAIN;
-    values[count++] = value;
-  }
-  let object: object;
-  if (count === names.length && stepOver(tags[count]!)) {
-    shape.hits++;
-    object = shape.make(values);
-    objects[place] = object;
-  } else {
-    missShape(slot, shape);
-    object = {};
-    objects[place] = object;
-    for (let index = 0; index < count; index++) storeProperty(object, names[index]!, values[index]);
-    if (readProperties(object, count, depth) < 0) return NOT_PLAIN;
-  }
-  for (let index = 0; index < count; index++) values[index] = undefined;
-  return object;
+/** An object that was expected to have the names of others before it, and has from here on others: the rest is read by its own. */
+function readOther(shape: ObjectShape, values: readonly unknown[], depth: number): unknown {
+  missShape(shape);
+  const object = {};
+  for (let index = 0; index < values.length; index++)
+    storeProperty(object, shape.names[index]!, values[index]);
+  return readProperties(object, values.length, depth) < 0 ? NOT_PLAIN : object;
 }
+
+const SHAPE_PARTS: ShapeParts = { at, readValue, readOther, notPlain: NOT_PLAIN };
 
 /** Reads properties up to the end of an object that has `count` of them, and returns how many it has then; -1 when that can't be. */
 function readProperties(object: object, count: number, depth: number): number {
   let found = count;
-  while (bytes[offset] !== V8Tag.endObject) {
+  while (at.bytes[at.offset] !== V8Tag.endObject) {
     const key = readKey();
     if (key === NOT_PLAIN) return -1;
     const value = readValue(depth + 1);
@@ -181,7 +185,7 @@ function readProperties(object: object, count: number, depth: number): number {
     storeProperty(object, key as string, value);
     found++;
   }
-  offset++;
+  at.offset++;
   return readVarint() === found ? found : -1;
 }
 
@@ -191,35 +195,25 @@ function storeProperty(object: object, key: string, value: unknown): void {
   else (object as Record<string, unknown>)[key] = value;
 }
 
-/** Room for the values of an object at some depth. Whoever takes it leaves it empty. */
-function takeValues(depth: number): unknown[] {
-  let values = valuesAt[depth];
-  if (values === undefined) {
-    values = [];
-    valuesAt[depth] = values;
-  }
-  return values;
-}
-
 function readDenseArray(depth: number): unknown {
   const length = readVarint();
   // Every element takes a byte or more, so a length beyond the bytes is damage; it must not cost memory first.
-  if (length < 0 || length > bytes.length - offset) return NOT_PLAIN;
+  if (length < 0 || length > at.bytes.length - at.offset) return NOT_PLAIN;
   const array: unknown[] = [];
-  objects.push(array);
+  objects?.push(array);
   for (let index = 0; index < length; index++) {
     const value = readValue(depth + 1);
     if (value === NOT_PLAIN) return NOT_PLAIN;
     array.push(value);
   }
-  if (bytes[offset++] !== V8Tag.endDenseArray) return NOT_PLAIN;
+  if (at.bytes[at.offset++] !== V8Tag.endDenseArray) return NOT_PLAIN;
   return readVarint() === 0 && readVarint() === length ? array : NOT_PLAIN;
 }
 
 /** A property's name; a number stands for itself, since storing by it gives the same name. */
 function readKey(): unknown {
-  let tag = bytes[offset++];
-  while (tag === V8Tag.padding) tag = bytes[offset++];
+  let tag = at.bytes[at.offset++];
+  while (tag === V8Tag.padding) tag = at.bytes[at.offset++];
   switch (tag) {
     case V8Tag.oneByteString:
       return readName();
@@ -236,15 +230,15 @@ function readKey(): unknown {
 
 function readName(): unknown {
   const length = readVarint();
-  const start = offset;
+  const start = at.offset;
   if (!step(length)) return NOT_PLAIN;
-  if (length > NAME_BYTES_MAX) return readLatin1(bytes, start, offset);
+  if (length > NAME_BYTES_MAX) return readLatin1(at.bytes, start, at.offset);
   let hash = length;
-  for (let index = start; index < offset; index++) hash = (Math.imul(hash, 31) + bytes[index]!) | 0;
+  for (let index = start; index < at.offset; index++) hash = (Math.imul(hash, 31) + at.bytes[index]!) | 0;
   const slot = (hash ^ (hash >>> 10)) & (NAMES_COUNT - 1);
   const known = names[slot]!;
   if (isName(known, start, length)) return known;
-  const name = readLatin1(bytes, start, offset);
+  const name = readLatin1(at.bytes, start, at.offset);
   names[slot] = name;
   return name;
 }
@@ -252,38 +246,39 @@ function readName(): unknown {
 function isName(known: string, start: number, length: number): boolean {
   if (known.length !== length) return false;
   for (let index = 0; index < length; index++) {
-    if (known.charCodeAt(index) !== bytes[start + index]) return false;
+    if (known.charCodeAt(index) !== at.bytes[start + index]) return false;
   }
-  return true;
-}
-
-/** Steps over these bytes; `false` when others stand there. */
-function stepOver(expected: Uint8Array): boolean {
-  const { length } = expected;
-  for (let index = 0; index < length; index++) if (bytes[offset + index] !== expected[index]) return false;
-  offset += length;
   return true;
 }
 
 /** Takes 8 bytes as a double and as a bigint's digit; `false` when there are fewer. */
 function loadDigit(): boolean {
-  if (bytes.length - offset < DIGIT_BYTES) return false;
-  for (let index = 0; index < DIGIT_BYTES; index++) float64Bytes[index] = bytes[offset++]!;
+  if (at.bytes.length - at.offset < DIGIT_BYTES) return false;
+  const { bytes, offset } = at;
+  for (let index = 0; index < DIGIT_BYTES; index++) float64Bytes[index] = bytes[offset + index]!;
+  at.offset = offset + DIGIT_BYTES;
   return true;
 }
 
 /** Steps over `length` bytes; `false` when there are fewer, or the length itself could not be read. */
 function step(length: number): boolean {
-  if (length < 0 || length > bytes.length - offset) return false;
-  offset += length;
+  if (length < 0 || length > at.bytes.length - at.offset) return false;
+  at.offset += length;
   return true;
 }
 
-/** The next varint of up to 32 bits, or -1. */
+/** The next varint of up to 32 bits, or -1. Most have one byte. */
 function readVarint(): number {
+  const byte = at.bytes[at.offset];
+  if (byte === undefined || byte >= 0x80) return readLongVarint();
+  at.offset++;
+  return byte;
+}
+
+function readLongVarint(): number {
   let value = 0;
   for (let shift = 0; shift < 35; shift += 7) {
-    const byte = bytes[offset++];
+    const byte = at.bytes[at.offset++];
     if (byte === undefined) return -1;
     value |= (byte & 0x7f) << shift;
     if (byte < 0x80) return value >>> 0;

@@ -24,17 +24,16 @@ export const VERSIONSTAMP_BYTES = 10;
 const TWO_TO_32 = 0x1_0000_0000;
 const VERSIONSTAMP_TEXT = /^[0-9a-f]{20}$/i;
 
-/** Text of every 16-bit word, filled in as words are met: at most 65536 short strings. */
-const wordTexts: string[] = new Array<string>(0x1_0000).fill("");
+/** Character codes of the high and of the low hex digit of each byte. */
+const HIGH_DIGIT = Uint8Array.from({ length: 256 }, (_, byte) => (byte >>> 4).toString(16).charCodeAt(0));
+const LOW_DIGIT = Uint8Array.from({ length: 256 }, (_, byte) => (byte & 15).toString(16).charCodeAt(0));
 
-let highWord = 0;
-let middleWord = 0;
-/** Text of the six highest bytes of the last stamp. They change once in 65536 stamps. */
-let highText = "000000000000";
+const formatted = new Uint8Array(VERSIONSTAMP_BYTES);
 
 /** The text of a stamp. */
 export function formatVersionstamp(counter: number, order: number): Versionstamp {
-  return formatWords(Math.floor(counter / TWO_TO_32), counter >>> 0, order);
+  writeVersionstamp(formatted, 0, counter, order);
+  return readVersionstamp(formatted, 0);
 }
 
 /** Stores the ten bytes of a stamp. */
@@ -53,9 +52,26 @@ export function writeVersionstamp(target: Uint8Array, offset: number, counter: n
   target[offset + 9] = order;
 }
 
-/** The text of the stamp at `offset`. */
+/** The text of the stamp at `offset`. Hot path: every entry read and every change delivered shows its stamp; one call makes it, flat. */
 export function readVersionstamp(bytes: Uint8Array, offset: number): Versionstamp {
-  return formatWords(readU32(bytes, offset), readU32(bytes, offset + 4), readOrder(bytes, offset));
+  const b0 = bytes[offset]!;
+  const b1 = bytes[offset + 1]!;
+  const b2 = bytes[offset + 2]!;
+  const b3 = bytes[offset + 3]!;
+  const b4 = bytes[offset + 4]!;
+  const b5 = bytes[offset + 5]!;
+  const b6 = bytes[offset + 6]!;
+  const b7 = bytes[offset + 7]!;
+  const b8 = bytes[offset + 8]!;
+  const b9 = bytes[offset + 9]!;
+  // biome-ignore format: a byte each
+  return String.fromCharCode(
+    HIGH_DIGIT[b0]!, LOW_DIGIT[b0]!, HIGH_DIGIT[b1]!, LOW_DIGIT[b1]!,
+    HIGH_DIGIT[b2]!, LOW_DIGIT[b2]!, HIGH_DIGIT[b3]!, LOW_DIGIT[b3]!,
+    HIGH_DIGIT[b4]!, LOW_DIGIT[b4]!, HIGH_DIGIT[b5]!, LOW_DIGIT[b5]!,
+    HIGH_DIGIT[b6]!, LOW_DIGIT[b6]!, HIGH_DIGIT[b7]!, LOW_DIGIT[b7]!,
+    HIGH_DIGIT[b8]!, LOW_DIGIT[b8]!, HIGH_DIGIT[b9]!, LOW_DIGIT[b9]!,
+  ) as Versionstamp;
 }
 
 /** The counter of the stamp at `offset`. */
@@ -98,25 +114,6 @@ export function compareVersionstampBytes(
     if (difference !== 0) return difference;
   }
   return 0;
-}
-
-/** Hot path: every entry read and every change delivered shows its stamp. */
-function formatWords(high: number, low: number, order: number): Versionstamp {
-  const middle = low >>> 16;
-  if (high !== highWord || middle !== middleWord) {
-    highWord = high;
-    middleWord = middle;
-    highText = high.toString(16).padStart(8, "0") + wordText(middle);
-  }
-  return (highText + wordText(low & 0xffff) + wordText(order)) as Versionstamp;
-}
-
-function wordText(word: number): string {
-  const known = wordTexts[word]!;
-  if (known !== "") return known;
-  const text = word.toString(16).padStart(4, "0");
-  wordTexts[word] = text;
-  return text;
 }
 
 function readU32(bytes: Uint8Array, offset: number): number {

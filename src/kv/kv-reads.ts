@@ -3,14 +3,22 @@
  * order in which Deno does it: what is wrong with the arguments first, then whether the store is open, then its limits.
  */
 import type { ReadableStream } from "node:stream/web";
-import { checkPointKey, checkReadKey, type EncodedKey, encodeKey, type KvKey } from "../codec/key.js";
+import {
+  borrowKey,
+  checkPointKey,
+  checkReadKey,
+  type EncodedKey,
+  encodeKey,
+  type KvKey,
+} from "../codec/key.js";
 import { checkSelectorShape, type KeyRange, type KvListSelector, selectorRange } from "../codec/key-range.js";
+import { KeyRun } from "../codec/key-run.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvTypeError } from "../errors.js";
 import type { Reader } from "../router/reader.js";
 import type { DispatcherScope } from "../watch/dispatcher-scope.js";
 import { watchKeys } from "../watch/level-watch.js";
-import { entryMaybe, listedEntry } from "./entries.js";
+import { entryMaybe, entryOf } from "./entries.js";
 import type { KvLimits } from "./kv-limits.js";
 import {
   checkConsistency,
@@ -19,7 +27,7 @@ import {
   type KvConsistencyLevel,
   KvListIterator,
   type KvListOptions,
-  type ListedEntry,
+  type ListedEntries,
 } from "./list-iterator.js";
 
 export interface KvGetOptions {
@@ -57,7 +65,8 @@ export class KvReads {
 
   /** A promise only where the read has to wait. */
   get<T>(key: KvKey, options: KvGetOptions | undefined): Promise<KvEntryMaybe<T>> | KvEntryMaybe<T> {
-    const encoded = encodeKey(key);
+    // Reading an option may run the caller's code, which may read a key.
+    const encoded = options === undefined ? borrowKey(key) : encodeKey(key);
     checkConsistency(options?.consistency);
     this.#checkOpen();
     checkPointKey(encoded);
@@ -65,7 +74,7 @@ export class KvReads {
   }
 
   getSync<T>(key: KvKey): KvEntryMaybe<T> {
-    const encoded = encodeKey(key);
+    const encoded = borrowKey(key);
     this.#checkOpen();
     checkPointKey(encoded);
     return this.#reader.getSync(encoded, (bytes) => entryMaybe<T>(key, bytes));
@@ -126,9 +135,13 @@ export class KvReads {
     return this.#reader.getMany(encoded, (bytes, index) => entryMaybe<unknown>(keys[index]!, bytes));
   }
 
-  #readRange<T>(range: KeyRange, limit: number, reverse: boolean): Promise<ListedEntry<T>[]> {
+  async #readRange<T>(range: KeyRange, limit: number, reverse: boolean): Promise<ListedEntries<T>> {
     this.#checkOpen();
-    return this.#reader.list({ range, limit, reverse }, (key, bytes) => listedEntry<T>(key, bytes));
+    const keys = new KeyRun(range);
+    const entries = await this.#reader.list({ range, limit, reverse }, (key, bytes) =>
+      entryOf<T>(keys.decode(key), bytes),
+    );
+    return { entries, keys };
   }
 }
 

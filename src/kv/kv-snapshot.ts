@@ -5,12 +5,13 @@
  */
 import { checkPointKey, encodeKey, type KvKey } from "../codec/key.js";
 import { checkSelectorShape, type KvListSelector, selectorRange } from "../codec/key-range.js";
+import { KeyRun } from "../codec/key-run.js";
 import type { KvEntryMaybe } from "../codec/kv-entry.js";
 import { KvClosedError, KvSnapshotExpiredError } from "../errors.js";
 import { SNAPSHOT_AGE_MS_MAX } from "../limits.js";
 import type { Cut } from "../router/cut.js";
 import type { Reader } from "../router/reader.js";
-import { entryMaybe, listedEntry } from "./entries.js";
+import { entryMaybe, entryOf } from "./entries.js";
 import { checkListOptions, copySelector, KvListIterator, type KvListOptions } from "./list-iterator.js";
 
 /**
@@ -66,9 +67,11 @@ export class KvSnapshot {
         range: () => selectorRange(copy),
         read: async (range, limit, reverse) => {
           this.#check();
-          return this.#reader.readRange({ range, limit, reverse }, this.#cut, (key, bytes) =>
-            listedEntry<T>(key, bytes),
+          const keys = new KeyRun(range);
+          const entries = this.#reader.readRange({ range, limit, reverse }, this.#cut, (key, bytes) =>
+            entryOf<T>(keys.decode(key), bytes),
           );
+          return { entries, keys };
         },
       },
       { ...options },

@@ -11,6 +11,7 @@ import {
   type KvListSelector,
   type SelectorRange,
 } from "../codec/key-range.js";
+import type { KeyRun } from "../codec/key-run.js";
 import type { KvEntry } from "../codec/kv-entry.js";
 import { KvError, KvTypeError } from "../errors.js";
 import { LIST_BATCH_DEFAULT, LIST_BATCH_IMPLICIT_MAX, LIST_BATCH_MAX } from "../limits.js";
@@ -31,17 +32,17 @@ export interface KvListOptions {
   readonly batchSize?: number;
 }
 
-/** An entry and its encoded key. */
-export interface ListedEntry<T> {
-  readonly encodedKey: Uint8Array;
-  readonly entry: KvEntry<T>;
+/** Entries, and the bytes of their keys. */
+export interface ListedEntries<T> {
+  readonly entries: readonly KvEntry<T>[];
+  readonly keys: KeyRun;
 }
 
 /** What the iterator needs of the store. */
 export interface ListSource<T> {
   /** Throws what is wrong with the content of the selector's keys. */
   readonly range: () => SelectorRange;
-  readonly read: (range: KeyRange, limit: number, reverse: boolean) => Promise<ListedEntry<T>[]>;
+  readonly read: (range: KeyRange, limit: number, reverse: boolean) => Promise<ListedEntries<T>>;
 }
 
 /** Refuses bad counts at the call; what else may be wrong is found at the first entry, as in Deno. */
@@ -88,10 +89,12 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
   readonly #batchSize: number;
   #range: SelectorRange | null = null;
   #left: number;
-  #batch: ListedEntry<T>[] = [];
+  #batch: readonly KvEntry<T>[] = [];
+  #keys: KeyRun | null = null;
   #next = 0;
+  /** The key of the last entry that was taken before this batch. */
+  #behind: Uint8Array | null = null;
   #isLastBatch = false;
-  #lastKey: Uint8Array | null = null;
   #isDone = false;
 
   /** Made by `kv.list()`. */
@@ -111,7 +114,8 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
    */
   get cursor(): string {
     if (this.#isDone) return "";
-    if (this.#lastKey !== null) return encodeCursor(this.#lastKey, this.#range!.cursorBase);
+    const lastKey = this.#lastKey();
+    if (lastKey !== null) return encodeCursor(lastKey, this.#range!.cursorBase);
     if (this.#options.cursor) return this.#options.cursor;
     throw new KvError("KV_CURSOR_TOO_EARLY", "Cannot get cursor before first iteration");
   }
@@ -122,10 +126,13 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
   }
 
   #take(): IteratorResult<KvEntry<T>, undefined> {
-    const listed = this.#batch[this.#next++]!;
     this.#left--;
-    this.#lastKey = listed.encodedKey;
-    return { done: false, value: listed.entry };
+    return { done: false, value: this.#batch[this.#next++]! };
+  }
+
+  /** Of the entry that was taken last. */
+  #lastKey(): Uint8Array | null {
+    return this.#next === 0 ? this.#behind : this.#keys!.bytesOf(this.#next - 1);
   }
 
   async #nextOfNextBatch(): Promise<IteratorResult<KvEntry<T>, undefined>> {
@@ -145,11 +152,15 @@ export class KvListIterator<T> implements AsyncIterableIterator<KvEntry<T>> {
     if (this.#isLastBatch || this.#left === 0) return false;
     const limit = Math.min(this.#batchSize, this.#left);
     const reverse = this.#options.reverse === true;
-    const rest = this.#lastKey === null ? range : applyCursor(range, this.#lastKey, reverse);
-    this.#batch = await this.#source.read(rest, limit, reverse);
+    const lastKey = this.#lastKey();
+    const rest = lastKey === null ? range : applyCursor(range, lastKey, reverse);
+    const { entries, keys } = await this.#source.read(rest, limit, reverse);
+    this.#behind = this.#lastKey();
+    this.#batch = entries;
+    this.#keys = keys;
     this.#next = 0;
-    this.#isLastBatch = this.#batch.length < limit;
-    return this.#batch.length > 0;
+    this.#isLastBatch = entries.length < limit;
+    return entries.length > 0;
   }
 
   /** The range as the selector and the cursor say; found out at the first entry, where Deno reports what is wrong with it. */

@@ -79,9 +79,11 @@ export class Cuts {
     return this.#takeGated(shards);
   }
 
-  /** Whether the newest snapshot of a shard may hold a round that another participant has not committed. */
+  /** Whether the newest snapshot of a shard may hold a round that another participant has not committed. A shard alone is in no rounds. */
   isUnsettled(shard: number): boolean {
-    return isLaterRound(this.#control.roundEntered(shard), this.#control.finishedRound);
+    return (
+      this.#stores.length > 1 && isLaterRound(this.#control.roundEntered(shard), this.#control.finishedRound)
+    );
   }
 
   /** Resolves when no round is unfinished in these shards. */

@@ -9,7 +9,7 @@
  *    a transaction ended is read again: see fresh-snapshot.ts.
  * 2. A read sees all of a multi-shard commit or nothing: what may hold an unfinished round is read again when it has finished.
  * 3. An expired entry does not exist, swept or not.
- * 4. What is returned is private; what `decode` gets is borrowed for the call.
+ * 4. What is returned is private; what `decode` gets, keys included, is borrowed for the call.
  */
 import type { KvClock } from "../clock.js";
 import { entryExpiresAtMs, isExpired } from "../codec/entry.js";
@@ -67,11 +67,11 @@ export class Reader {
     this.#allShards = stores.map((_, shard) => shard);
   }
 
-  /** The newest state of one key. Hot path: two atomic loads, one LMDB read, one more load. */
+  /** The newest state of one key, which is borrowed for the call. Hot path: two atomic loads, one LMDB read, one more load. */
   get<T>(key: Uint8Array, decode: DecodeEntry<T>): T | Promise<T> {
     const shard = this.#shardOf(key);
     const result = this.#getOnce(shard, key, decode);
-    return this.cuts.isUnsettled(shard) ? this.#getSettled(shard, key, decode) : result;
+    return this.cuts.isUnsettled(shard) ? this.#getSettled(shard, key.slice(), decode) : result;
   }
 
   /** The same without a promise; blocks the thread while a round that the shard is in finishes. */
@@ -204,7 +204,8 @@ export class Reader {
   }
 
   #shardOf(key: Uint8Array): number {
-    return partitionOf(key, this.#partitionDepth, this.#stores.length);
+    const shardCount = this.#stores.length;
+    return shardCount === 1 ? 0 : partitionOf(key, this.#partitionDepth, shardCount);
   }
 
   #shardsOf(keys: readonly Uint8Array[]): number[] {

@@ -18,8 +18,8 @@ export function rowChecksum(key: Uint8Array, payload: Uint8Array, payloadBytes =
 
 /** The checksum of the first `length` bytes. */
 export function checksum32(bytes: Uint8Array, length: number, seed: number): number {
-  const laneBytes = length < LANES_FROM_BYTES ? 0 : length - (length % LANES_BYTES);
-  let hash = laneBytes === 0 ? seed : laneHash(bytes, laneBytes, seed);
+  const laneBytes = laneBytesOf(length);
+  let hash = laneBytes === 0 ? seed : laneHash(viewOf(bytes, laneBytes), laneBytes, seed);
   let index = laneBytes;
   for (; index + 4 <= length; index += 4) {
     const word =
@@ -28,15 +28,36 @@ export function checksum32(bytes: Uint8Array, length: number, seed: number): num
   }
   let tail = 0;
   for (let rest = length - 1; rest >= index; rest--) tail = (tail << 8) | bytes[rest]!;
-  hash ^= scrambled(tail) ^ length;
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  return finished(hash ^ scrambled(tail) ^ length);
+}
+
+/** The same of memory that has a view for numbers: small rows take half the time. */
+export function checksum32OfView(view: DataView, length: number, seed: number): number {
+  const laneBytes = laneBytesOf(length);
+  let hash = laneBytes === 0 ? seed : laneHash(view, laneBytes, seed);
+  let index = laneBytes;
+  for (; index + 4 <= length; index += 4) hash = mixed(hash, view.getInt32(index, true));
+  let tail = 0;
+  for (let rest = length - 1; rest >= index; rest--) tail = (tail << 8) | view.getUint8(rest);
+  return finished(hash ^ scrambled(tail) ^ length);
+}
+
+function laneBytesOf(length: number): number {
+  return length < LANES_FROM_BYTES ? 0 : length - (length % LANES_BYTES);
+}
+
+function viewOf(bytes: Uint8Array, length: number): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, length);
+}
+
+function finished(sum: number): number {
+  let hash = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
 /** Every fourth word goes to the same lane. Every step can be undone, so a flipped bit changes its lane, and with it the result. */
-function laneHash(bytes: Uint8Array, length: number, seed: number): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, length);
+function laneHash(view: DataView, length: number, seed: number): number {
   let first = seed | 0;
   let second = seed ^ 0x9e3779b9;
   let third = seed ^ 0x3c6ef372;

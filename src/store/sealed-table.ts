@@ -10,7 +10,8 @@
  * 2. What a read returns is borrowed as LMDB lends it, and has the payload's true length.
  */
 import { KvCorruptError } from "../errors.js";
-import { rowChecksum } from "./checksum.js";
+import { checksum32, checksum32OfView, rowChecksum } from "./checksum.js";
+import { LentMemory } from "./lent-memory.js";
 import type { HeldSnapshot, RangeOptions, Row, Table } from "./table.js";
 
 const SEAL_BYTES = 4;
@@ -21,7 +22,7 @@ const SHOWN_KEY_BYTES = 40;
 export class SealedTable implements Table {
   readonly #table: Table;
   readonly #name: string;
-  readonly #kept = new Uint8Array(KEPT_BYTES);
+  readonly #kept = new LentMemory(new Uint8Array(KEPT_BYTES));
 
   /** @param name How an error names the table: "entries of <directory>". */
   constructor(table: Table, name: string) {
@@ -44,16 +45,17 @@ export class SealedTable implements Table {
   /** Inside a transaction only: elsewhere LMDB would keep the bytes for later. */
   put(key: Uint8Array, payload: Uint8Array): void {
     const end = payload.length;
-    const row =
-      end + SEAL_BYTES > KEPT_BYTES
-        ? new Uint8Array(end + SEAL_BYTES)
-        : this.#kept.subarray(0, end + SEAL_BYTES);
+    if (end + SEAL_BYTES > KEPT_BYTES) {
+      const row = new Uint8Array(end + SEAL_BYTES);
+      row.set(payload);
+      new DataView(row.buffer).setUint32(end, rowChecksum(key, payload), true);
+      this.#table.put(key, row);
+      return;
+    }
+    const { numbers } = this.#kept;
+    const row = this.#kept.first(end + SEAL_BYTES);
     row.set(payload);
-    const seal = rowChecksum(key, payload);
-    row[end] = seal;
-    row[end + 1] = seal >>> 8;
-    row[end + 2] = seal >>> 16;
-    row[end + 3] = seal >>> 24;
+    numbers.setUint32(end, checksum32OfView(numbers, end, checksum32(key, key.length, 0)), true);
     this.#table.put(key, row);
   }
 
@@ -83,18 +85,46 @@ export class SealedTable implements Table {
 }
 
 /**
+ * Where the binding lends small rows from: one Buffer for all tables of a thread, until a larger row needs a larger one. It says so of it.
+ */
+let lent: LentMemory | null = null;
+
+interface LentRow extends Uint8Array {
+  readonly isGlobal?: boolean;
+}
+
+/**
  * The payload of a row, borrowed; throws KvCorruptError. LMDB hands out Buffers, some of them large and reused, with a `length` of their
  * own that slicing ignores.
  */
-export function openRow(table: string, key: Uint8Array, row: Uint8Array): Uint8Array {
+export function openRow(table: string, key: Uint8Array, row: LentRow): Uint8Array {
   const end = row.length - SEAL_BYTES;
   if (end < 0) throw damaged(table, key, `${row.length} bytes, less than a checksum`);
+  if (lent === null || row !== lent.memory) {
+    if (row.isGlobal !== true) return openOwnRow(table, key, row, end);
+    lent = new LentMemory(row);
+  }
+  const { numbers } = lent;
+  checkSeal(
+    table,
+    key,
+    numbers.getUint32(end, true),
+    checksum32OfView(numbers, end, checksum32(key, key.length, 0)),
+  );
+  return lent.first(end);
+}
+
+/** Of a row that has memory of its own. */
+function openOwnRow(table: string, key: Uint8Array, row: Uint8Array, end: number): Uint8Array {
   const payload = new Uint8Array(row.buffer, row.byteOffset, end);
   const found = (row[end]! | (row[end + 1]! << 8) | (row[end + 2]! << 16) | (row[end + 3]! << 24)) >>> 0;
-  const expected = rowChecksum(key, payload);
+  checkSeal(table, key, found, rowChecksum(key, payload));
+  return payload;
+}
+
+function checkSeal(table: string, key: Uint8Array, found: number, expected: number): void {
   if (found !== expected)
     throw damaged(table, key, `checksum ${hex(found)}, its bytes give ${hex(expected)}`);
-  return payload;
 }
 
 function damaged(table: string, key: Uint8Array, found: string): KvCorruptError {

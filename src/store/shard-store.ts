@@ -19,6 +19,7 @@ import { open } from "lmdb";
 import { KvStorageError } from "../errors.js";
 import { MAP_BYTES, PAGE_SIZE_BYTES, STORE_READERS_MAX } from "../limits.js";
 import { ChangeLog } from "./change-log.js";
+import { LentMemory } from "./lent-memory.js";
 import { QueueStore } from "./queue-store.js";
 import { decodeHead, encodeHead, type ShardHead } from "./row-format.js";
 import { SealedTable } from "./sealed-table.js";
@@ -57,7 +58,7 @@ function rangeOptions(
 const LOOP_BYTES_MAX = 48;
 
 /**
- * How the binding reads and writes entries: values are shown where they are, without a copy, and keys are plain arrays. What it does by
+ * How the binding reads and writes entries: keys and values are shown where they are, without a copy. What it does by
  * itself for binary tables makes two Buffers a row, and costs more than the row.
  */
 const ENTRY_TABLE_OPTIONS = {
@@ -73,12 +74,13 @@ function writeKey(key: Uint8Array, target: Uint8Array, start: number): number {
   return start + length;
 }
 
+/** Where the binding leaves the key of a cursor's row: one Buffer, the same for all tables of a thread. */
+let keyMemory: LentMemory | null = null;
+
+/** Borrowed until the next call of the binding. */
 function readKey(source: Uint8Array, start: number, end: number): Uint8Array {
-  const key = new Uint8Array(end - start);
-  if (end - start > LOOP_BYTES_MAX)
-    key.set(new Uint8Array(source.buffer, source.byteOffset + start, end - start));
-  else for (let index = start; index < end; index++) key[index - start] = source[index]!;
-  return key;
+  if (keyMemory?.memory !== source || keyMemory.start !== start) keyMemory = new LentMemory(source, start);
+  return keyMemory.first(end - start);
 }
 
 const TABLE_OPTIONS = { encoding: "binary", keyEncoding: "binary" } as const;
@@ -217,12 +219,11 @@ export class ShardStore {
     snapshot: HeldSnapshot,
   ): Generator<Row, void> {
     for (const { key, value } of this.#entries.getRange(rangeOptions(start, end, reverse, snapshot)))
-      yield { key, value: value.slice() };
+      yield { key: key.slice(), value: value.slice() };
   }
 
   /**
-   * Shows the same entries to `visit` until it says `false`. A value is borrowed for the call, in which nothing else may be read; the key
-   * is private.
+   * Shows the same entries to `visit` until it says `false`. Key and value are borrowed for the call, in which nothing else may be read.
    */
   visitEntries(
     start: Uint8Array,

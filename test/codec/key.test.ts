@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   appendVersionstampPart,
+  borrowKey,
   checkReadKey,
   checkWriteKey,
   compareBytes,
@@ -342,3 +343,29 @@ describe("appendVersionstampPart", () => {
 function wellFormed(item: KvKeyPart): KvKeyPart {
   return typeof item === "string" ? Buffer.from(item).toString() : item;
 }
+
+describe("a borrowed key", () => {
+  it("has the bytes of an encoded one, until the next key is encoded", () => {
+    fc.assert(
+      fc.property(key, (parts) => {
+        const borrowed = hexOf(borrowKey(parts));
+        expect(borrowed).toBe(hexOf(encodeKey(parts)));
+      }),
+    );
+  });
+
+  it("is a plain array of its length, the same one for the next of that length", () => {
+    const first = borrowKey(["a", 1]);
+    expect([isPlainBytes(first), first.length]).toStrictEqual([true, 12]);
+    expect(borrowKey(["b", 2])).toBe(first);
+    expect(hexOf(first)).toBe(hexOf(encodeKey(["b", 2])));
+  });
+
+  it("is good after a key that took more room than is kept", () => {
+    const before = borrowKey(["a"]);
+    expect(hexOf(borrowKey(["x".repeat(30_000)]))).toBe(hexOf(encodeKey(["x".repeat(30_000)])));
+    const after = borrowKey(["b"]);
+    expect(after).not.toBe(before);
+    expect(hexOf(after)).toBe("026200");
+  });
+});

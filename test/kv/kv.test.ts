@@ -50,6 +50,19 @@ describe("get", () => {
     expect(await kv.getMany([])).toEqual([]);
   });
 
+  test("a get whose option is read by code that gets another key finds its own", async () => {
+    const kv = await tempKv();
+    await kv.set(["a"], 1);
+    await kv.set(["b"], 2);
+    const options = {
+      get consistency() {
+        expect(kv.getSync(["b"]).value).toBe(2);
+        return "strong" as const;
+      },
+    };
+    expect(await kv.get(["a"], options)).toMatchObject({ key: ["a"], value: 1 });
+  });
+
   test("both words of consistency are accepted, others are refused", async () => {
     const kv = await tempKv();
     await kv.set(["a"], 1);

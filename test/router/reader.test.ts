@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { systemClock } from "../../src/clock.js";
-import { Control, ShardState } from "../../src/ring/control.js";
+import { borrowKey, encodeKey } from "../../src/codec/key.js";
+import { Control, ROUND_WORDS, ShardState } from "../../src/ring/control.js";
 import { Cuts } from "../../src/router/cut.js";
 import { renewFresh } from "../../src/router/fresh-snapshot.js";
 import { Reader } from "../../src/router/reader.js";
@@ -125,6 +126,30 @@ test("reads that are asked for in one microtask share one cut, taken after the c
     expect(await first()).toEqual([2, undefined]);
   } finally {
     await store.close();
+    rmSync(path, { recursive: true, force: true });
+  }
+});
+
+test("a get that waits for a round keeps its key, which it was lent for the call", async () => {
+  const path = mkdtempSync(join(tmpdir(), "belfry-reader-"));
+  const stores = [0, 1].map((shard) => ShardStore.open(join(path, `${shard}`), "relaxed"));
+  try {
+    const control = Control.create(2, 0, 0);
+    const key = encodeKey(["waits"]);
+    for (const shard of [0, 1]) {
+      control.setState(shard, ShardState.running);
+      control.setRoundEntered(shard, 1);
+      stores[shard]!.transaction(() => stores[shard]!.putEntry(key, entry(7)));
+    }
+    const reader = new Reader(control, 0, stores, 2, systemClock);
+    const found = reader.get(borrowKey(["waits"]), (bytes) => bytes?.[0]);
+    expect(found).toBeInstanceOf(Promise);
+    borrowKey(["other"]);
+    Atomics.store(control.words, ROUND_WORDS.finished, 1);
+    Atomics.notify(control.words, ROUND_WORDS.finished);
+    expect(await found).toBe(7);
+  } finally {
+    await Promise.all(stores.map((store) => store.close()));
     rmSync(path, { recursive: true, force: true });
   }
 });

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { checksum32, rowChecksum } from "../../src/store/checksum.js";
+import { checksum32, checksum32OfView, rowChecksum } from "../../src/store/checksum.js";
 import { ShardStore } from "../../src/store/shard-store.js";
 
 const KEY = Buffer.from("the key of the row");
@@ -36,6 +36,14 @@ test("the checksum is MurmurHash3: its published vectors", () => {
   expect(hash("test", 0)).toBe(0xba6bd213);
   expect(hash("Hello, world!", 0x9747b28c)).toBe(0x24884cba);
   expect(hash("The quick brown fox jumps over the lazy dog", 0x9747b28c)).toBe(0x2fa826cd);
+});
+
+test("it is the same of a view of numbers, for any length and seed", () => {
+  const bytes = Uint8Array.from({ length: 600 }, (_, index) => index * 151);
+  const view = new DataView(bytes.buffer);
+  for (let length = 0; length <= bytes.length; length++)
+    for (const seed of [0, 0x9747b28c])
+      expect(checksum32OfView(view, length, seed), `${length}`).toBe(checksum32(bytes, length, seed));
 });
 
 test.each([61, 555])(
@@ -94,5 +102,20 @@ test("a row under another key than its own is damaged", async () => {
   other[KEY.length - 1]! ^= 0x10;
   expect(() => store.readEntry(other)).toThrow(expect.objectContaining({ code: "KV_CORRUPT" }));
   expect(store.readEntry(KEY)).toBeUndefined();
+  await store.close();
+});
+
+test("rows of any length are lent whole, whichever was read before", async () => {
+  const store = ShardStore.open(path, "sync");
+  const lengths = [0, 1, 1023, 1024, 1025, 4095, 32_000, 33_000, 70_000, 300_000, 5, 120];
+  const valueOfLength = (length: number) => new Uint8Array(length).fill(length);
+  store.transaction(() => {
+    for (const length of lengths) store.putEntry(Buffer.from(`${length}`), valueOfLength(length));
+  });
+  store.renew();
+  for (const length of [...lengths, ...lengths.toReversed()]) {
+    const row = store.readEntry(Buffer.from(`${length}`))!;
+    expect(Buffer.compare(row, valueOfLength(length)), `${length}`).toBe(0);
+  }
   await store.close();
 });
