@@ -7,11 +7,13 @@
  *
  * Invariants
  * 1. No payload leaves this table unchecked, in whichever way it is read. Keys alone (`getKeys`) are not: whoever trusts one reads the row.
- * 2. What a read returns is borrowed as LMDB lends it, and has the payload's true length.
+ * 2. What LMDB throws when it is read leaves it as an error of ours, with a code (lmdb-failure.ts).
+ * 3. What a read returns is borrowed as LMDB lends it, and has the payload's true length.
  */
 import { KvCorruptError } from "../errors.js";
 import { checksum32, checksum32OfView, rowChecksum } from "./checksum.js";
 import { LentMemory } from "./lent-memory.js";
+import { readFailure } from "./lmdb-failure.js";
 import type { HeldSnapshot, RangeOptions, Row, Table } from "./table.js";
 
 const SEAL_BYTES = 4;
@@ -32,14 +34,22 @@ export class SealedTable implements Table {
 
   /** The payload, borrowed. Hot path: LMDB's read and the checksum. Throws KvCorruptError. */
   getBinaryFast(key: Uint8Array, options?: { transaction?: HeldSnapshot }): Uint8Array | undefined {
-    const row = this.#table.getBinaryFast(key, options);
-    return row && this.#opened(key, row);
+    try {
+      const row = this.#table.getBinaryFast(key, options);
+      return row && this.#opened(key, row);
+    } catch (error) {
+      throw readFailure(this.#name, error);
+    }
   }
 
   /** The payload, private. Throws KvCorruptError. */
   getBinary(key: Uint8Array, options?: { transaction?: HeldSnapshot }): Uint8Array | undefined {
-    const row = this.#table.getBinary(key, options);
-    return row && this.#opened(key, row);
+    try {
+      const row = this.#table.getBinary(key, options);
+      return row && this.#opened(key, row);
+    } catch (error) {
+      throw readFailure(this.#name, error);
+    }
   }
 
   /** Inside a transaction only: elsewhere LMDB would keep the bytes for later. */
@@ -65,18 +75,30 @@ export class SealedTable implements Table {
 
   /** Rows as the table lends them, checked one by one as they are taken. */
   *getRange(options: RangeOptions): Generator<Row> {
-    for (const { key, value } of this.#table.getRange(options))
-      yield { key, value: this.#opened(key, value) };
+    try {
+      for (const { key, value } of this.#table.getRange(options))
+        yield { key, value: this.#opened(key, value) };
+    } catch (error) {
+      throw readFailure(this.#name, error);
+    }
   }
 
   /** Shows the same rows to `visit`, one by one, until it says `false`. */
   visitRange(options: RangeOptions, visit: (key: Uint8Array, payload: Uint8Array) => boolean): void {
-    for (const { key, value } of this.#table.getRange(options))
-      if (!visit(key, this.#opened(key, value))) break;
+    try {
+      for (const { key, value } of this.#table.getRange(options))
+        if (!visit(key, this.#opened(key, value))) break;
+    } catch (error) {
+      throw readFailure(this.#name, error);
+    }
   }
 
-  getKeys(options: RangeOptions): Iterable<Uint8Array> {
-    return this.#table.getKeys(options);
+  *getKeys(options: RangeOptions): Generator<Uint8Array> {
+    try {
+      yield* this.#table.getKeys(options);
+    } catch (error) {
+      throw readFailure(this.#name, error);
+    }
   }
 
   #opened(key: Uint8Array, row: Uint8Array): Uint8Array {

@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { PAGE_SIZE_BYTES } from "../../src/limits.js";
 import { checksum32, checksum32OfView, rowChecksum } from "../../src/store/checksum.js";
 import { ShardStore } from "../../src/store/shard-store.js";
 
@@ -118,4 +119,28 @@ test("rows of any length are lent whole, whichever was read before", async () =>
     expect(Buffer.compare(row, valueOfLength(length)), `${length}`).toBe(0);
   }
   await store.close();
+});
+
+test("a page that is no page any more is named when it is read, in every way", async () => {
+  const store = ShardStore.open(path, "sync");
+  store.transaction(() => {
+    for (let n = 0; n < 300; n++) store.putEntry(Buffer.from(`key ${1000 + n}`), VALUE);
+  });
+  await store.close();
+  const file = join(path, "data.mdb");
+  const bytes = readFileSync(file);
+  // Pages with entries say that they are of another kind.
+  for (let page = 2 * PAGE_SIZE_BYTES; page < bytes.length; page += PAGE_SIZE_BYTES)
+    if (bytes.subarray(page, page + PAGE_SIZE_BYTES).includes("key 1")) bytes.writeUInt16LE(0x04, page + 18);
+  writeFileSync(file, bytes);
+  const damaged = ShardStore.open(path, "sync");
+  const named = expect.objectContaining({ code: "KV_CORRUPT", message: expect.stringContaining("MDB_") });
+  const key = Buffer.from("key 1100");
+  expect(() => damaged.readEntry(key)).toThrow(named);
+  const held = damaged.hold();
+  const [start, end] = [Buffer.from([0]), Buffer.from([255])];
+  expect(() => [...damaged.rangeEntries(start, end, false, held)]).toThrow(named);
+  expect(() => damaged.visitEntries(start, end, true, held, () => true)).toThrow(named);
+  held.done();
+  await damaged.close();
 });
