@@ -55,6 +55,11 @@ export class CommittedChange {
     return this.#record.length;
   }
 
+  /** Of the change within its commit. */
+  get place(): number {
+    return this.#record.place;
+  }
+
   get type(): ChangeType {
     return this.#record.type;
   }
