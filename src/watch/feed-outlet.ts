@@ -58,26 +58,27 @@ function resultOf<E>(item: E): IteratorResult<E, undefined> {
 }
 
 export class FeedOutlet<E> implements CommitListener {
-  readonly #buffer: FeedBuffer;
-  /** The consumer's filter. */
-  readonly #where: ((change: KvChange) => unknown) | undefined;
-  readonly #owner: OutletOwner;
+  // What a change that is handed straight over meets stands first, and so in the same lines of the cache.
   /** Whether changes are handed over just as the dispatcher offers them: all of them, in its order. */
   readonly #isPlain: boolean;
   /** Invariant 4. */
   #isQuiet = false;
   /** Of the `next` that waits. */
   #settle: Settle<E> | undefined;
+  /** The consumer's filter. */
+  readonly #where: ((change: KvChange) => unknown) | undefined;
+  #delivered = 0;
+  /** Of the change that was handed over last, if that came straight from the dispatcher; otherwise the counter is 0, and `#position` says it. */
+  #counter = 0;
+  #order = 0;
+  #place = 0;
+  #position: string | undefined;
+  readonly #buffer: FeedBuffer;
+  readonly #owner: OutletOwner;
   #isServeDue = false;
   #isIterated = false;
   /** What comes behind the buffer; `undefined` as long as the feed goes on. */
   #ending: Ending | undefined;
-  #delivered = 0;
-  /** Where the consumer stands, unless the last change came straight from the dispatcher: then the next three say it. */
-  #position: string | undefined;
-  #counter = 0;
-  #order = 0;
-  #place = 0;
 
   constructor(buffer: FeedBuffer, { where, types, shownAs, order }: FeedSettings, owner: OutletOwner) {
     this.#buffer = buffer;
