@@ -119,14 +119,18 @@ export const BATCH_BYTES_MAX = 4 * MIB;
  */
 export const BATCH_WHOLE_BYTES_MAX = { relaxed: 4 * KIB, sync: 32 * KIB } as const;
 
-/** Bytes of one row of the change log. A row is never split within one commit, so one commit may exceed it. */
-export const LOG_ROW_BYTES_MAX = 256 * KIB;
+/**
+ * Bytes of one row of the change log, so that four fit into a page of LMDB's. A row of more than a page needs pages that lie side by side, and
+ * looking for those costs more than everything else where the free pages are scattered. A row is never split within one commit, so one
+ * commit may exceed it. The log's tail, which grows to such a row, is written with each commit.
+ */
+export const LOG_ROW_BYTES_MAX = 2000;
 
 /** Bytes of the change log of a whole store, unless `history` says otherwise. */
 export const HISTORY_BYTES_MAX = 256 * MIB;
 
-/** Rows of a shard's log that one transaction may trim: more than one appends, so that trimming keeps up. */
-export const LOG_TRIM_ROWS_MAX = 32;
+/** Rows of a shard's log that one transaction may trim: as a rule more than one appends, so that trimming keeps up. */
+export const LOG_TRIM_ROWS_MAX = 1024;
 
 /** Time between two looks at the age of a log to which nobody writes, in milliseconds. */
 export const LOG_TRIM_INTERVAL_MS = 5000;

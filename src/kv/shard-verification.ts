@@ -15,11 +15,18 @@ import { decodeKey, partitionOf } from "../codec/key.js";
 import { decodeValue } from "../codec/value.js";
 import { readVersionstamp } from "../codec/versionstamp.js";
 import { checksum32 } from "../store/checksum.js";
-import { decodeHead, type LogRowHead, readLogRowHead, type ShardHead } from "../store/row-format.js";
+import { MAIN_TREE } from "../store/page-check.js";
+import {
+  decodeHead,
+  LOG_KEY_BYTES,
+  type LogRowHead,
+  readLogRowHead,
+  type ShardHead,
+} from "../store/row-format.js";
 import { openRow } from "../store/sealed-table.js";
 import { QUEUE_TABLES, type QueueTable, QueueVerification } from "./queue-verification.js";
 
-/** `meta` says what the others are held against, and the log what the entries are. */
+/** After the rows of the main tree, which say what the others are held against; the log says what the entries are. */
 export const TABLE_ORDER = ["meta", "log", "entries", "expiry", ...QUEUE_TABLES] as const;
 const RECORD_ALIGNMENT_BYTES = 8;
 const DUE_BYTES = 8;
@@ -47,6 +54,8 @@ export class ShardVerification {
   readonly #place: ShardPlace;
   readonly #report: (what: string) => void;
   #head: ShardHead | null = null;
+  /** The log's tail, which comes before the log's rows. */
+  #tail: Uint8Array | null = null;
   #lastLogged = "";
   #logBytes = 0;
   #logRows = 0;
@@ -71,7 +80,9 @@ export class ShardVerification {
   row(table: string, key: Uint8Array, sealed: Uint8Array): void {
     try {
       const payload = openRow(table, key, sealed);
-      if (table === "meta") this.#meta(key, payload);
+      if (table !== MAIN_TREE && table !== "meta" && table !== "log") this.#logTail();
+      if (table === MAIN_TREE) this.#mainRow(Buffer.from(key).toString(), payload);
+      else if (table === "meta") this.#meta(key, payload);
       else if (table === "log") this.#logRow(readLogRowHead(key), payload);
       else if (table === "entries") this.#entry(key, payload);
       else if (table === "expiry") this.#expiry(key);
@@ -88,10 +99,11 @@ export class ShardVerification {
 
   /** All rows have come: what they must be together. */
   finish(): ShardContents {
+    this.#logTail();
     if (this.#head !== null && this.#head.logBytes !== this.#logBytes)
       this.#report(`log: it has ${this.#logBytes} bytes of changes, the shard says ${this.#head.logBytes}`);
     if (this.#head === null && this.#entries + this.#logRows > 0)
-      this.#report("meta: there are entries, and no word of where the shard stands");
+      this.#report("main tree: there are entries, and no word of where the shard stands");
     for (const [key, versionstamp] of this.#logged) {
       if (versionstamp !== "")
         this.#report(
@@ -112,11 +124,23 @@ export class ShardVerification {
   }
 
   #meta(key: Uint8Array, payload: Uint8Array): void {
-    const name = Buffer.from(key).toString();
-    if (name === "queue") this.#queue.counts(payload);
-    if (name !== "head") return;
-    this.#head = decodeHead(payload);
-    this.#queue.stands(readVersionstamp(this.#head.lastVersionstamp, 0));
+    if (Buffer.from(key).toString() === "queue") this.#queue.counts(payload);
+  }
+
+  #mainRow(name: string, payload: Uint8Array): void {
+    if (name === "head") {
+      this.#head = decodeHead(payload);
+      this.#queue.stands(readVersionstamp(this.#head.lastVersionstamp, 0));
+    } else if (name === "log-tail") this.#tail = payload;
+    else this.#report(`main tree: nobody knows what "${name}" is`);
+  }
+
+  /** The log's tail, once its rows have been seen. */
+  #logTail(): void {
+    if (this.#tail === null) return;
+    const tail = this.#tail;
+    this.#tail = null;
+    this.#logRow(readLogRowHead(tail.subarray(0, LOG_KEY_BYTES)), tail.subarray(LOG_KEY_BYTES));
   }
 
   #logRow({ key, bytes }: LogRowHead, payload: Uint8Array): void {

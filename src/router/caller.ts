@@ -264,7 +264,7 @@ export class Caller {
     if (trimmedThrough !== undefined && compareVersionstampBytes(versionstamp, 0, trimmedThrough, 0) < 0) {
       throw new KvHistoryTrimmedError(readVersionstamp(versionstamp, 0), readVersionstamp(trimmedThrough, 0));
     }
-    return store.readLog(versionstamp, bytesMax);
+    return store.log.read(versionstamp, bytesMax);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Owns what one transaction of a shard writes: the entries, their due times, the change records, the log rows. The shard's writer only.
+ * Owns what one transaction of a shard writes: the entries, their due times, the change records, the log. The shard's writer only.
  *
  * The records are built once, in the order of their versionstamps, each padded to 8 bytes; the same bytes go to the log, inside
  * the transaction, and to the change ring, after it has committed.
@@ -9,8 +9,8 @@
  * 2. Versionstamps grow from one commit to the next.
  * 3. A counter value that was given out is at most so far above what the shard's head says (limits.ts): what is left out at the next opening
  *    covers it.
- * 4. A log row ends where a commit ends. Its key is the versionstamp of its last record, not that of a later commit which changed
- *    nothing here: whoever has read the row up to its last record does not get it again.
+ * 4. A piece of the log ends where a commit ends. Its versionstamp is that of its last record, not that of a later commit which changed
+ *    nothing here: whoever has read it up to its last record does not get it again.
  */
 
 import {
@@ -56,7 +56,13 @@ export class ChangeBatch {
   /** Entries are made here one after the other: the store copies each at once, and knows the memory's address already. */
   readonly #scratch = new Uint8Array(SCRATCH_BYTES);
   #end = 0;
-  #rowStart = 0;
+  /** Pieces of the log that are whole, and where the next one begins. */
+  #pieces: { last: Uint8Array; start: number; end: number }[] = [];
+  #pieceStart = 0;
+  /** Where the last whole commit ends, and the versionstamp of its last record. */
+  #wholeEnd = 0;
+  #wholeCounter = 0;
+  #wholeOrder = 0;
   /** Offset of each record that is too large for the ring. */
   #oversized: number[] = [];
   #counter = 0;
@@ -67,8 +73,6 @@ export class ChangeBatch {
   #recordedOrder = 0;
   #nowMs = 0;
   #changes = 0;
-  /** Bytes that this transaction has added to the log. */
-  #logBytes = 0;
   #earliestDueMs = Number.POSITIVE_INFINITY;
 
   constructor(store: ShardStore, trimmer: LogTrimmer, ringBytes: number) {
@@ -80,12 +84,13 @@ export class ChangeBatch {
   /** Forgets the last transaction; the next one is of `nowMs`. */
   reset(nowMs: number): void {
     this.#nowMs = nowMs;
-    this.#logBytes = 0;
     this.#changes = 0;
     this.#earliestDueMs = Number.POSITIVE_INFINITY;
     if (this.#bytes.length > KEPT_BYTES_MAX) this.#allocate(INITIAL_BYTES);
     this.#end = 0;
-    this.#rowStart = 0;
+    this.#pieceStart = 0;
+    this.#pieces = [];
+    this.#wholeEnd = 0;
     this.#oversized = [];
     this.#stamped = false;
     this.#takenCounter = 0;
@@ -121,12 +126,15 @@ export class ChangeBatch {
     this.closeCommit(counter, order);
   }
 
-  /** Notes a versionstamp that was given out, and ends the log row if it is large enough. */
+  /** Notes a versionstamp that was given out, and ends the piece of the log before its commit if that does not fit in. */
   closeCommit(counter: number, order: number): void {
     this.#counter = counter;
     this.#order = order;
     this.#stamped = true;
-    if (this.#end - this.#rowStart >= LOG_ROW_BYTES_MAX) this.#endRow();
+    if (this.#end - this.#pieceStart > LOG_ROW_BYTES_MAX) this.#endPiece();
+    this.#wholeEnd = this.#end;
+    this.#wholeCounter = this.#recordedCounter;
+    this.#wholeOrder = this.#recordedOrder;
   }
 
   /** Notes a counter value that this transaction has taken, whether it gives out a versionstamp of it or not. */
@@ -136,17 +144,17 @@ export class ChangeBatch {
 
   /** Writes what is left of the log, trims it, and writes where the shard stands now if anything has moved. */
   finish(): void {
-    this.#endRow();
+    const appendedBytes = this.#appendLog();
     const before = this.#store.head() ?? NEW_SHARD;
     if (
       !this.#stamped &&
       this.#takenCounter > readCounter(before.lastVersionstamp, 0) + COUNTERS_UNMARKED_MAX
     )
       this.closeCommit(this.#takenCounter, 0);
-    const logBytes = before.logBytes + this.#logBytes;
+    const logBytes = before.logBytes + appendedBytes;
     const trimmed = this.#trimmer.rowsToTrim(logBytes, this.#nowMs);
     if (!this.#stamped && trimmed.length === 0) return;
-    for (const row of trimmed) this.#store.removeLogRow(row);
+    for (const row of trimmed) this.#store.log.remove(row);
     this.#store.putHead({
       lastVersionstamp: this.#stamped ? versionstampOf(this.#counter, this.#order) : before.lastVersionstamp,
       trimmedThrough: trimmed.at(-1)?.key.slice(0, VERSIONSTAMP_BYTES) ?? before.trimmedThrough,
@@ -233,13 +241,24 @@ export class ChangeBatch {
     this.#recordedOrder = fields.order;
   }
 
-  #endRow(): void {
-    if (this.#end === this.#rowStart) return;
-    const last = versionstampOf(this.#recordedCounter, this.#recordedOrder);
-    const row = this.#bytes.subarray(this.#rowStart, this.#end);
-    this.#store.appendLog(last, this.#nowMs, row);
-    this.#logBytes += row.length;
-    this.#rowStart = this.#end;
+  /** Ends a piece of the log with the last whole commit. */
+  #endPiece(): void {
+    if (this.#wholeEnd === this.#pieceStart) return;
+    const last = versionstampOf(this.#wholeCounter, this.#wholeOrder);
+    this.#pieces.push({ last, start: this.#pieceStart, end: this.#wholeEnd });
+    this.#pieceStart = this.#wholeEnd;
+  }
+
+  /** Appends all pieces to the log. Returns their bytes. */
+  #appendLog(): number {
+    this.#endPiece();
+    if (this.#pieces.length === 0) return 0;
+    const pieces = this.#pieces.map(({ last, start, end }) => ({
+      last,
+      records: this.#bytes.subarray(start, end),
+    }));
+    this.#store.log.append(pieces, this.#nowMs);
+    return this.#wholeEnd;
   }
 
   #grow(bytes: number): void {

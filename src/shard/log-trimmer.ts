@@ -5,7 +5,8 @@
  * own. When nobody writes, only age moves the horizon, and the loop makes a transaction for it at long intervals.
  */
 import { LOG_TRIM_INTERVAL_MS, LOG_TRIM_ROWS_MAX } from "../limits.js";
-import type { LogRowHead, ShardStore } from "../store/shard-store.js";
+import type { LogRowHead } from "../store/row-format.js";
+import type { ShardStore } from "../store/shard-store.js";
 
 /** Bounds of one shard's log. */
 export interface LogBounds {
@@ -28,9 +29,9 @@ export class LogTrimmer {
     if (logBytes <= this.#bounds.bytesMax && this.#bounds.ageMsMax === Number.POSITIVE_INFINITY) return [];
     const rows: LogRowHead[] = [];
     let leftBytes = logBytes;
-    for (const row of this.#store.oldestLogRows(LOG_TRIM_ROWS_MAX)) {
+    for (const row of this.#store.log.heads()) {
       const isBeyond = leftBytes > this.#bounds.bytesMax || this.#isOld(row, nowMs);
-      if (!isBeyond || leftBytes === row.bytes) break;
+      if (!isBeyond || leftBytes === row.bytes || rows.length === LOG_TRIM_ROWS_MAX) break;
       rows.push(row);
       leftBytes -= row.bytes;
     }
@@ -41,7 +42,7 @@ export class LogTrimmer {
   isDue(nowMs: number): boolean {
     if (this.#bounds.ageMsMax === Number.POSITIVE_INFINITY || nowMs < this.#nextLookMs) return false;
     // Two rows: the newest one stays, however old it is.
-    const [oldest, next] = this.#store.oldestLogRows(2);
+    const [oldest, next] = this.#store.log.heads();
     const isDue = oldest !== undefined && next !== undefined && this.#isOld(oldest, nowMs);
     if (!isDue) this.#nextLookMs = nowMs + LOG_TRIM_INTERVAL_MS;
     return isDue;

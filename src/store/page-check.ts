@@ -16,6 +16,8 @@ import {
 import { PageSet, walkTree } from "./page-tree.js";
 
 const INTEGER_BYTES = 8;
+/** The rows of the main tree that are no tables come under this name, before all others. */
+export const MAIN_TREE = "main tree";
 
 /** What a file of many tables was found to hold. */
 export interface PageReport {
@@ -29,7 +31,7 @@ export type OnTableRow = (table: string, key: Uint8Array, value: Uint8Array) => 
 
 /**
  * Checks every page of a state of a shard's data file: the newest, or that of a checkpoint. Throws PageDamage at the first thing that can't
- * be. Tables come in the order of `order`, the others after them.
+ * be. Rows of the main tree come first, then the tables in the order of `order`, then the others.
  */
 export function checkPages(
   directory: string,
@@ -86,8 +88,8 @@ function checkFile(file: DataFile, meta: Meta, order: readonly string[], onRow: 
     onRow: ({ key, value, isTree }) => {
       // LMDB ends the name with a zero byte.
       const name = Buffer.from(key).toString("latin1").replace(/\0$/, "");
-      if (!isTree || value.length !== 48)
-        throw new PageDamage(`the main tree has a row that is no table: ${name}`);
+      if (!isTree) return onRow(MAIN_TREE, key, value);
+      if (value.length !== 48) throw new PageDamage(`the root of the table ${name} is ${value.length} bytes`);
       tables.push({ name, tree: parseTree(new DataView(value.buffer, value.byteOffset, value.length), 0) });
     },
   });

@@ -3,16 +3,14 @@
  * The shard's own thread writes; any thread reads. This folder alone imports `lmdb`.
  *
  * Every row carries a checksum (sealed-table.ts).
- * Tables: `entries` key → entry (codec/entry.ts) · `log` last versionstamp of the row, when it was written (f64 ms), its bytes (u32), all
- * big-endian → change records of whole commits · `expiry` due time (f64, big-endian) + key → nothing · `meta` name → bytes ·
- * the tables of the queue (queue-store.ts).
- * A log row's time and size stand in its key so that trimming reads no records.
+ * Tables: `entries` key → entry (codec/entry.ts) · `log` (change-log.ts) · `expiry` due time (f64, big-endian) + key → nothing ·
+ * `meta` name → bytes · the tables of the queue (queue-store.ts). Where the shard stands (`head`) and the log's tail are rows of the main tree.
  *
  * Invariants
  * 1. Bytes that a read returns are borrowed until the next call on this store, unless it says otherwise.
  * 2. No view of shared memory is ever handed to LMDB: that crashes the process. Callers pass private bytes.
  * 3. No cursor outlives the call that opened it, and no snapshot outlives its holder's `done`: both pin pages.
- * 4. The last versionstamp (`meta`) grows with every transaction that changed anything, so equal means unchanged.
+ * 4. The last versionstamp (`head`) grows with every transaction that changed anything, so equal means unchanged.
  *
  * It does not know what the bytes mean, and takes no decision about a commit.
  */
@@ -20,16 +18,9 @@ import { statfsSync } from "node:fs";
 import { open } from "lmdb";
 import { KvStorageError } from "../errors.js";
 import { MAP_BYTES, PAGE_SIZE_BYTES, STORE_READERS_MAX } from "../limits.js";
+import { ChangeLog } from "./change-log.js";
 import { QueueStore } from "./queue-store.js";
-import {
-  decodeHead,
-  encodeHead,
-  encodeLogKey,
-  LOG_KEY_BYTES,
-  type LogRowHead,
-  readLogRowHead,
-  type ShardHead,
-} from "./row-format.js";
+import { decodeHead, encodeHead, type ShardHead } from "./row-format.js";
 import { SealedTable } from "./sealed-table.js";
 import type { HeldSnapshot, RangeOptions, Row, Table } from "./table.js";
 
@@ -96,9 +87,10 @@ const EMPTY = new Uint8Array(0);
 /** A transaction that commits when its function returns. Child transactions are never used. */
 const SYNC_COMMIT = 2;
 
+/** The name of where the shard stands. It is in the main tree: every transaction writes that page anyway. */
+const HEAD = Buffer.from("head");
 /** Names in the `meta` table. */
 const META = {
-  head: Buffer.from("head"),
   round: Buffer.from("round"),
   redo: Buffer.from("redo"),
 } as const;
@@ -108,9 +100,11 @@ export class ShardStore {
   readonly #durability: Durability;
   #environment: Environment;
   #entries: SealedTable;
-  #log: SealedTable;
+  #log: ChangeLog;
   #expiry: SealedTable;
   #meta: SealedTable;
+  /** The main tree, in which the roots of all tables are. */
+  #main: SealedTable;
   #queue: QueueStore;
 
   /** Opens, and where needed creates, the environment in the directory `path`. Throws {@link KvStorageError}. */
@@ -129,7 +123,8 @@ export class ShardStore {
     this.#durability = durability;
     this.#environment = this.#openEnvironment();
     this.#entries = this.#openTable("entries", ENTRY_TABLE_OPTIONS);
-    this.#log = this.#openTable("log");
+    this.#main = this.#sealed("main tree", this.#environment);
+    this.#log = new ChangeLog(this.#openTable("log"), this.#main);
     this.#expiry = this.#openTable("expiry");
     this.#meta = this.#openTable("meta");
     this.#queue = this.#openQueue();
@@ -152,11 +147,20 @@ export class ShardStore {
   }
 
   #openTable(name: string, options: object = TABLE_OPTIONS): SealedTable {
-    return new SealedTable(this.#environment.openDB(name, options), `${name} of ${this.#path}`);
+    return this.#sealed(name, this.#environment.openDB(name, options));
+  }
+
+  #sealed(name: string, table: Table): SealedTable {
+    return new SealedTable(table, `${name} of ${this.#path}`);
   }
 
   #openQueue(): QueueStore {
     return new QueueStore((name) => this.#openTable(name), this.#meta);
+  }
+
+  /** What has changed, as long as it is kept. */
+  get log(): ChangeLog {
+    return this.#log;
   }
 
   /** Messages, and in which state they are. */
@@ -265,54 +269,16 @@ export class ShardStore {
     return due;
   }
 
-  // ── the change log ───────────────────────────────────────────────────────────────────────────────
-
-  /** Appends a row whose last versionstamp is `last` (10 bytes). */
-  appendLog(last: Uint8Array, writtenAtMs: number, records: Uint8Array): void {
-    this.#log.put(encodeLogKey(last, writtenAtMs, records.length), records);
-  }
-
-  /**
-   * Rows whose last versionstamp is above `after` (10 bytes), in order: at least one if there is any, and no more than fit
-   * into `bytesMax` together. Bytes are private.
-   */
-  readLog(after: Uint8Array, bytesMax: number): Uint8Array[] {
-    const start = new Uint8Array(LOG_KEY_BYTES + 1).fill(0xff);
-    start.set(after);
-    const rows: Uint8Array[] = [];
-    let bytes = 0;
-    for (const { value } of this.#log.getRange({ start })) {
-      if (rows.length > 0 && bytes + value.length > bytesMax) break;
-      rows.push(value);
-      bytes += value.length;
-      if (bytes >= bytesMax) break;
-    }
-    return rows;
-  }
-
-  /** The oldest rows of the log, at most `limit`. */
-  oldestLogRows(limit: number): LogRowHead[] {
-    const heads: LogRowHead[] = [];
-    for (const key of this.#log.getKeys({ start: EMPTY_START, limit })) {
-      heads.push(readLogRowHead(key));
-    }
-    return heads;
-  }
-
-  removeLogRow(row: LogRowHead): void {
-    this.#log.remove(row.key);
-  }
-
-  // ── meta ─────────────────────────────────────────────────────────────────────────────────────────
+  // ── where it stands ─────────────────────────────────────────────────────────────────────────────────────────
 
   /** Where the shard stands; `undefined` in a new one. */
   head(snapshot?: HeldSnapshot): ShardHead | undefined {
-    const bytes = this.#meta.getBinary(META.head, snapshot && { transaction: snapshot });
+    const bytes = this.#main.getBinary(HEAD, snapshot && { transaction: snapshot });
     return bytes && decodeHead(bytes);
   }
 
   putHead(head: ShardHead): void {
-    this.#meta.put(META.head, encodeHead(head));
+    this.#main.put(HEAD, encodeHead(head));
   }
 
   /** The last versionstamp that this shard has used, 10 private bytes; `undefined` in a new shard. */
@@ -367,7 +333,8 @@ export class ShardStore {
     } finally {
       this.#environment = this.#openEnvironment();
       this.#entries = this.#openTable("entries", ENTRY_TABLE_OPTIONS);
-      this.#log = this.#openTable("log");
+      this.#main = this.#sealed("main tree", this.#environment);
+      this.#log = new ChangeLog(this.#openTable("log"), this.#main);
       this.#expiry = this.#openTable("expiry");
       this.#meta = this.#openTable("meta");
       this.#queue = this.#openQueue();

@@ -25,7 +25,7 @@ export async function readChangeLogs(path: string, shards: number): Promise<Logg
   const changes: LoggedChange[] = [];
   for (let shard = 0; shard < shards; shard++) {
     const store = ShardStore.open(shardDirectory(path, shard), "sync");
-    const rows = store.readLog(new Uint8Array(10), Number.POSITIVE_INFINITY);
+    const rows = store.log.read(new Uint8Array(10), Number.POSITIVE_INFINITY);
     const own = rows.flatMap((records) => readRow(shard, records));
     await store.close();
     own.forEach((change, index) => {

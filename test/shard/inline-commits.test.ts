@@ -58,11 +58,17 @@ function recordsIn(ring: ChangeRingReader): number {
     const bytes = ring.poll(RING_BYTES);
     if (bytes === "lapped") throw new Error("the ring has lapped its reader");
     if (bytes === "empty") return count;
-    for (let offset = 0; offset < bytes.length; count++) {
-      const { length } = readChangeRecord(bytes, offset);
-      offset += Math.ceil(length / RECORD_ALIGNMENT_BYTES) * RECORD_ALIGNMENT_BYTES;
-    }
+    count += recordsOf(bytes);
   }
+}
+
+function recordsOf(bytes: Uint8Array): number {
+  let count = 0;
+  for (let offset = 0; offset < bytes.length; count++) {
+    const { length } = readChangeRecord(bytes, offset);
+    offset += Math.ceil(length / RECORD_ALIGNMENT_BYTES) * RECORD_ALIGNMENT_BYTES;
+  }
+  return count;
 }
 
 test("commits are made, logged and published, and their answers say so", () => {
@@ -121,7 +127,8 @@ test("two writers that take turns go on in the ring where the other has ended", 
     published += recordsIn(ring);
   }
   expect(published).toBe(400);
-  expect(store.readLog(new Uint8Array(10), 2 ** 20).length).toBe(400);
+  const logged = store.log.read(new Uint8Array(10), 2 ** 20);
+  expect(logged.reduce((sum, row) => sum + recordsOf(row), 0)).toBe(400);
 });
 
 test("an entry that expires earlier than the sweeper knew wakes the thread, one that expires later does not", () => {

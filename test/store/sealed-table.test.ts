@@ -38,14 +38,36 @@ test("the checksum is MurmurHash3: its published vectors", () => {
   expect(hash("The quick brown fox jumps over the lazy dog", 0x9747b28c)).toBe(0x2fa826cd);
 });
 
-test("every flipped bit of a row changes its checksum, in the key as in the payload", () => {
-  const row = Uint8Array.from({ length: 61 }, (_, index) => index * 37);
-  const sumOf = () => rowChecksum(row.subarray(0, 20), row.subarray(20));
-  const whole = sumOf();
-  for (let bit = 0; bit < row.length * 8; bit++) {
-    row[bit >> 3]! ^= 1 << (bit & 7);
-    expect(sumOf(), `bit ${bit}`).not.toBe(whole);
-    row[bit >> 3]! ^= 1 << (bit & 7);
+test.each([61, 555])(
+  "every flipped bit of a row of %i bytes changes its checksum, in the key as in the payload",
+  (length) => {
+    const row = Uint8Array.from({ length }, (_, index) => index * 37);
+    const sumOf = () => rowChecksum(row.subarray(0, 20), row.subarray(20));
+    const whole = sumOf();
+    for (let bit = 0; bit < row.length * 8; bit++) {
+      row[bit >> 3]! ^= 1 << (bit & 7);
+      expect(sumOf(), `bit ${bit}`).not.toBe(whole);
+      row[bit >> 3]! ^= 1 << (bit & 7);
+    }
+  },
+);
+
+test("the checksum is of the bytes, wherever they are, and of their order", () => {
+  const bytes = Uint8Array.from({ length: 1024 }, (_, index) => index * 37 + (index >> 8));
+  const whole = checksum32(bytes, bytes.length, 7);
+  const elsewhere = new Uint8Array(bytes.length + 3);
+  elsewhere.set(bytes, 3);
+  expect(checksum32(elsewhere.subarray(3), bytes.length, 7)).toBe(whole);
+  for (const [one, other] of [
+    [0, 4],
+    [0, 12],
+    [16, 32],
+    [4, 1000],
+  ] as const) {
+    const swapped = bytes.slice();
+    swapped.set(bytes.subarray(one, one + 4), other);
+    swapped.set(bytes.subarray(other, other + 4), one);
+    expect(checksum32(swapped, swapped.length, 7), `words at ${one} and ${other}`).not.toBe(whole);
   }
 });
 

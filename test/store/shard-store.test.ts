@@ -37,7 +37,7 @@ test("a transaction sees its own writes, and when it throws nothing has changed"
     store.transaction(() => {
       store.putEntry(bytes(1), bytes(2));
       store.putEntry(bytes(2), bytes(2));
-      store.appendLog(bytes(0, 0, 0, 0, 0, 0, 0, 1, 0, 0), 1000, bytes(1));
+      store.log.append([{ last: bytes(0, 0, 0, 0, 0, 0, 0, 1, 0, 0), records: bytes(1) }], 1000);
       expect(store.readEntry(bytes(1))!.slice()).toEqual(bytes(2));
       throw new Error("no");
     });
@@ -45,7 +45,7 @@ test("a transaction sees its own writes, and when it throws nothing has changed"
   store.renew();
   expect(store.readEntry(bytes(1))!.slice()).toEqual(bytes(1));
   expect(store.readEntry(bytes(2))).toBeUndefined();
-  expect(store.readLog(new Uint8Array(10), 1000)).toEqual([]);
+  expect(store.log.read(new Uint8Array(10), 1000)).toEqual([]);
 });
 
 test("a held snapshot keeps its moment while others move on", () => {
@@ -100,39 +100,6 @@ test("due keys come earliest first, up to now, up to the limit; the first due ti
     store.removeExpiry(5, bytes(2));
     expect(store.firstDueMs()).toBe(70);
   });
-});
-
-test("the log is read in order behind a versionstamp, at least one row, and no more than fit", () => {
-  const store = opened();
-  const stamp = (n: number) => bytes(0, 0, 0, 0, 0, 0, 0, n, 0, 1);
-  store.transaction(() => {
-    for (let n = 1; n <= 4; n++) store.appendLog(stamp(n), 1000 + n, new Uint8Array(100).fill(n));
-  });
-  store.renew();
-  const rowsAfter = (n: number, bytesMax: number) =>
-    store.readLog(stamp(n), bytesMax).map((records) => records[0]);
-  expect(rowsAfter(0, 10_000)).toEqual([1, 2, 3, 4]);
-  expect(rowsAfter(2, 10_000)).toEqual([3, 4]);
-  expect(rowsAfter(0, 250)).toEqual([1, 2]);
-  expect(rowsAfter(0, 1)).toEqual([1]);
-  expect(rowsAfter(4, 1)).toEqual([]);
-  expect(store.readLog(stamp(1), 1)[0]).toEqual(new Uint8Array(100).fill(2));
-});
-
-test("the oldest rows of the log are told with their time and size, and go when they are removed", () => {
-  const store = opened();
-  const stamp = (n: number) => bytes(0, 0, 0, 0, 0, 0, 0, n, 0, 1);
-  store.transaction(() => {
-    for (let n = 1; n <= 4; n++) store.appendLog(stamp(n), 1000 + n, new Uint8Array(100 * n));
-    const oldest = store.oldestLogRows(2);
-    expect(oldest.map(({ writtenAtMs, bytes: size }) => [writtenAtMs, size])).toEqual([
-      [1001, 100],
-      [1002, 200],
-    ]);
-    for (const row of oldest) store.removeLogRow(row);
-  });
-  store.renew();
-  expect(store.readLog(stamp(0), 10_000).map((records) => records.length)).toEqual([300, 400]);
 });
 
 test("where a shard stands, the round and its redo record are kept over a reopening", async () => {

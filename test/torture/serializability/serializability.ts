@@ -137,7 +137,7 @@ async function loggedCommits(path: string, shards: number): Promise<LoggedCommit
   const commits = new Map<string, LoggedCommit>();
   for (let shard = 0; shard < shards; shard++) {
     const store = ShardStore.open(shardDirectory(path, shard), "sync");
-    for (const row of store.readLog(new Uint8Array(10), Number.POSITIVE_INFINITY)) {
+    for (const row of store.log.read(new Uint8Array(10), Number.POSITIVE_INFINITY)) {
       for (let offset = 0; offset < row.length; ) {
         const record = readChangeRecord(row, offset);
         const id = record.valueLength === 0 ? null : decodeValue(record.encoding, record.value);
