@@ -1,7 +1,7 @@
 /**
  * Owns the measuring of synchronous functions that take nanoseconds. This file alone imports tinybench.
  *
- * The clock itself costs tens of nanoseconds, so each sample is a loop of many calls, and the result is divided. It runs a function until the time
+ * The clock itself costs tens of nanoseconds, so each sample is a loop of many calls, or one call of many operations, and the result is divided. It runs a function until the time
  * is over; the time per call is the median over the samples, since a mean would count what else the machine did.
  */
 import { Bench } from "tinybench";
@@ -17,6 +17,8 @@ export const sink: { last: unknown } = { last: undefined };
 export interface SmallTask {
   readonly name: string;
   readonly unit: string;
+  /** Makes ready for one call, and is not measured. Then a sample is one call, which must take microseconds. */
+  readonly prepare?: () => void;
   readonly call: () => unknown;
   /** Operations in one call. Default: 1. */
   readonly operations?: number;
@@ -31,10 +33,17 @@ export async function measureSmall(tasks: readonly SmallTask[], seconds: number)
     iterations: 5,
     warmupIterations: 2,
   });
-  for (const { name, call } of tasks) {
-    bench.add(name, () => {
-      for (let index = 0; index < CALLS_PER_SAMPLE; index++) sink.last = call();
-    });
+  for (const { name, call, prepare } of tasks) {
+    if (prepare === undefined) {
+      bench.add(name, () => {
+        for (let index = 0; index < CALLS_PER_SAMPLE; index++) sink.last = call();
+      });
+    } else {
+      const once = (): void => {
+        sink.last = call();
+      };
+      bench.add(name, once, { beforeEach: prepare });
+    }
   }
   await bench.run();
   return tasks.map((task, index) => measurementOf(task, bench.tasks[index]!.result));
@@ -45,7 +54,8 @@ function measurementOf(task: SmallTask, result: Bench["tasks"][number]["result"]
     const cause = "error" in result ? result.error : undefined;
     throw new Error(`${task.name} ended as ${result.state}`, { cause });
   }
-  const operations = CALLS_PER_SAMPLE * (task.operations ?? 1);
+  const calls = task.prepare === undefined ? CALLS_PER_SAMPLE : 1;
+  const operations = calls * (task.operations ?? 1);
   const perOperationUs = (sampleMs: number): number => (sampleMs * 1000) / operations;
   return {
     name: task.name,

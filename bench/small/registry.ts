@@ -3,6 +3,7 @@
  */
 import { changeRecord } from "./change-record.js";
 import { changeRing } from "./change-ring.js";
+import { delivery } from "./delivery.js";
 import { dispatcher } from "./dispatcher.js";
 import { frameRing } from "./frame-ring.js";
 import { keyCodec } from "./key-codec.js";
@@ -15,5 +16,6 @@ export const SMALL_WORKLOADS: readonly SmallWorkload[] = [
   changeRecord,
   changeRing,
   dispatcher,
+  delivery,
   frameRing,
 ];

@@ -1,5 +1,5 @@
 /**
- * Owns what a small measurement is: synchronous functions that take nanoseconds. A new one is a file beside this and a line in registry.ts.
+ * Owns what a small measurement is: a part by itself, for nanoseconds to microseconds. A new one is a file beside this and a line in registry.ts.
  */
 
 /** One line of the results. */
@@ -8,7 +8,7 @@ export interface SmallResult {
   /** What one operation of `perSecond` is. */
   readonly unit: string;
   readonly perSecond: number;
-  /** Times of one operation, in microseconds: percentiles over samples of many operations. */
+  /** Times of one operation, in microseconds: percentiles over samples, of many operations each where one is too short to be timed. */
   readonly p50Us: number;
   readonly p99Us: number;
 }

@@ -10,7 +10,7 @@
  */
 import type { ChangeRecord } from "../codec/change-record.js";
 import type { RecordQueue } from "./record-queue.js";
-import { compareStamps, type Stamp, stampOf } from "./stamp.js";
+import { compareStamps, type Stamp } from "./stamp.js";
 
 /** The line up to which every queue is complete, at most `limit`. */
 export function completeLine(queues: readonly RecordQueue[], limit: Stamp): Stamp {
@@ -23,22 +23,24 @@ export function completeLine(queues: readonly RecordQueue[], limit: Stamp): Stam
 
 /** Takes the records of the first commit up to `line`, at least one; `undefined` when no queue holds any. */
 export function takeCommit(queues: readonly RecordQueue[], line: Stamp): ChangeRecord[] | undefined {
-  const first = firstHead(queues);
-  if (first === undefined || compareStamps(first, line) > 0) return undefined;
-  const stamp = stampOf(first);
-  const records: ChangeRecord[] = [];
-  for (const queue of queues) {
-    while (queue.head !== undefined && compareStamps(queue.head, stamp) === 0) records.push(queue.shift());
-  }
-  if (first.isMulti) records.sort((a, b) => a.place - b.place);
-  return records;
+  const first = firstCommit(queues);
+  return first === undefined || compareStamps(first, line) > 0 ? undefined : takeCommitAt(queues, first);
 }
 
-function firstHead(queues: readonly RecordQueue[]): ChangeRecord | undefined {
-  let first: ChangeRecord | undefined;
-  for (const queue of queues) {
-    const head = queue.head;
+/** The first commit of which a queue holds a record. */
+export function firstCommit(queues: readonly RecordQueue[]): Stamp | undefined {
+  let first: Stamp | undefined;
+  for (let index = 0; index < queues.length; index++) {
+    const { head } = queues[index]!;
     if (head !== undefined && (first === undefined || compareStamps(head, first) < 0)) first = head;
   }
   return first;
+}
+
+/** Takes the records of the first commit, which is at `stamp`. */
+export function takeCommitAt(queues: readonly RecordQueue[], stamp: Stamp): ChangeRecord[] {
+  const records: ChangeRecord[] = [];
+  for (let index = 0; index < queues.length; index++) queues[index]!.takeCommit(stamp, records);
+  if (records.length > 1 && records[0]!.isMulti) records.sort((a, b) => a.place - b.place);
+  return records;
 }

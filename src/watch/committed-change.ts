@@ -20,6 +20,7 @@ import { decodeKey } from "../codec/key.js";
 import { decodeValue } from "../codec/value.js";
 import type { KvChange } from "./kv-change.js";
 import { formatPosition } from "./position.js";
+import type { Stamp } from "./stamp.js";
 
 /** What of a change a feed shows: the value; no value; the value and the one before. */
 export type ShownAs = "value" | "key" | "previous";
@@ -41,18 +42,31 @@ export class CommittedChange {
   /** Shown in place of where it stands. */
   readonly #position: string | undefined;
 
-  /** @param record Borrows the bytes of its block, until `retain`. */
-  constructor(record: ChangeRecord, shownAs: ShownAs = "value", position?: string) {
+  /**
+   * @param record Borrows the bytes of its block, until `retain`.
+   * @param stamp Where it stands, for who has read that of the record already.
+   */
+  constructor(
+    record: ChangeRecord,
+    { counter, order }: Stamp = record,
+    shownAs: ShownAs = "value",
+    position?: string,
+  ) {
     this.#record = record;
     this.#position = position;
     this.#shownAs = shownAs;
-    this.counter = record.counter;
-    this.order = record.order;
+    this.counter = counter;
+    this.order = order;
   }
 
   /** What it counts for in a buffer. */
   get bytes(): number {
     return this.#record.length;
+  }
+
+  /** Of the change within its commit. */
+  get place(): number {
+    return this.#record.place;
   }
 
   get type(): ChangeType {
@@ -71,7 +85,7 @@ export class CommittedChange {
     const known = this.#others?.find((other) => other.#shownAs === shownAs);
     if (known !== undefined) return known;
     const record = shownAs === "key" ? withoutValue(this.#record) : this.#record;
-    const made = new CommittedChange(record, shownAs);
+    const made = new CommittedChange(record, this, shownAs);
     this.#others ??= [];
     this.#others.push(made);
     return made;
@@ -80,7 +94,7 @@ export class CommittedChange {
   /** The same change for one feed that shows it ahead of the one order, and says another position. */
   ahead(shownAs: ShownAs, position: string): CommittedChange {
     const record = shownAs === "key" ? withoutValue(this.#record) : this.#record;
-    return new CommittedChange(record, shownAs, position);
+    return new CommittedChange(record, this, shownAs, position);
   }
 
   /** Makes the change independent of the block that it was read with. Whoever keeps it calls this. */

@@ -36,12 +36,12 @@ import type { ChangeRecord } from "../codec/change-record.js";
 import { KvClosedError, KvCorruptError } from "../errors.js";
 import { DISPATCH_CHANGES_MAX } from "../limits.js";
 import type { Control } from "../ring/control.js";
-import { completeLine, takeCommit } from "./commit-merge.js";
+import { completeLine, firstCommit, takeCommitAt } from "./commit-merge.js";
 import { CommittedChange } from "./committed-change.js";
 import type { FeedStats } from "./feed-stats.js";
 import { LogReader, type ReadLog } from "./log-reader.js";
 import { type EncodedSelector, Matcher, type MatcherSeat } from "./matcher.js";
-import type { RecordQueue } from "./record-queue.js";
+import type { Interest, RecordQueue } from "./record-queue.js";
 import { ShardFeed } from "./shard-feed.js";
 import { type Slice, SliceQueue } from "./slice-queue.js";
 import { compareStamps, FIRST_STAMP, lastStampBelow, laterStamp, type Stamp, stampOf } from "./stamp.js";
@@ -317,11 +317,14 @@ export class Dispatcher implements CommitSource {
     setWatching(true);
     const after = lastStampBelow(control.watermark());
     const counter = () => control.counter;
-    const isWanted = (record: ChangeRecord) =>
-      this.#matcher.mayWant(record) || (this.#aheadSeats > 0 && this.#aheadMatcher.mayWant(record));
+    const interest: Interest = {
+      isWanted: (record) =>
+        this.#matcher.mayWant(record) || (this.#aheadSeats > 0 && this.#aheadMatcher.mayWant(record)),
+      onKept: (records, from) => this.#matcher.lookAhead(records, from, lookAtListener),
+    };
     this.#feeds = Array.from(
       { length: shardCount },
-      (_, shard) => new ShardFeed({ shard, ring: rings[shard]!, readLog, counter, after, isWanted }),
+      (_, shard) => new ShardFeed({ shard, ring: rings[shard]!, readLog, counter, after, interest }),
     );
     this.#queues = this.#feeds.map((feed) => feed.queue);
     this.#deliveredThrough = after;
@@ -358,19 +361,19 @@ export class Dispatcher implements CommitSource {
   #deliver(line: Stamp): boolean {
     let changesLeft = DISPATCH_CHANGES_MAX;
     while (changesLeft > 0) {
-      const records = takeCommit(this.#queues, line);
-      if (records === undefined) {
+      const first = firstCommit(this.#queues);
+      if (first === undefined || compareStamps(first, line) > 0) {
         this.#deliveredThrough = laterStamp(this.#deliveredThrough, line);
         return true;
       }
-      this.#deliverCommit(records);
-      changesLeft -= records.length;
+      changesLeft -= this.#deliverCommit(first);
     }
     return false;
   }
 
-  #deliverCommit(records: readonly ChangeRecord[]): void {
-    const stamp = stampOf(records[0]!);
+  /** Returns how many changes the commit has. */
+  #deliverCommit(stamp: Stamp): number {
+    const records = takeCommitAt(this.#queues, stamp);
     if (compareStamps(stamp, this.#deliveredThrough) <= 0) {
       throw new KvCorruptError(
         `a commit of counter ${stamp.counter} came when all up to that had been delivered`,
@@ -378,6 +381,7 @@ export class Dispatcher implements CommitSource {
     }
     this.#deliveredThrough = stamp;
     this.#offerCommit(stamp, records, this.#matcher);
+    return records.length;
   }
 
   /** Shows those who want each shard's order what the queues hold of whole commits. One poll has filled them with a bounded amount. */
@@ -409,7 +413,7 @@ export class Dispatcher implements CommitSource {
     let changes: CommittedChange[] | undefined;
     matcher.match(record, (seat) => {
       if (stamp.counter <= seat.afterCounter) return;
-      changes ??= [new CommittedChange(record)];
+      changes ??= [new CommittedChange(record, stamp)];
       seat.listener.offer(stamp, changes, shard);
     });
   }
@@ -469,13 +473,18 @@ function collectChange(stamp: Stamp, record: ChangeRecord, matcher: Matcher<Seat
   let change: CommittedChange | undefined;
   matcher.match(record, (seat) => {
     if (stamp.counter <= seat.afterCounter) return;
-    change ??= new CommittedChange(record);
+    change ??= new CommittedChange(record, stamp);
     if (seat.changes === undefined) {
       seat.changes = [];
       touched.push(seat);
     }
     seat.changes.push(change);
   });
+}
+
+/** Reads the beginning of a seat's listener. */
+function lookAtListener({ listener }: Seat): number {
+  return listener.stats === undefined ? 0 : 1;
 }
 
 function isWantedBy(seat: Seat, record: ChangeRecord): boolean {

@@ -16,7 +16,7 @@
  * 1. `demand` leads to one call of `onChunk` with changes or the end, or of `onError`, unless it is ended before.
  * 2. Keys come in order, once each. What has expired by the time it is read does not exist.
  *
- * It does not know of buffers and states: see `change-feed.ts`.
+ * It does not know of buffers and states: see `feed-core.ts`.
  */
 import { type ChangeRecord, ChangeType } from "../codec/change-record.js";
 import { encodeEntry, entryEncoding, entryValue, entryVersionstamp, isExpired } from "../codec/entry.js";

@@ -66,6 +66,20 @@ export class KeyTable<S> {
     }
   }
 
+  /**
+   * Of each of the first `count` hashes, the node in its first slot, if that has the hash: nearly always the one that `find` will find. Returns how
+   * many were put into `nodes`. Nothing depends on the one before it, so the misses of all of them are waited for together.
+   */
+  glance(hashes: Uint32Array, count: number, nodes: (KeyNode<S> | undefined)[]): number {
+    let found = 0;
+    for (let index = 0; index < count; index++) {
+      const wanted = signed(hashes[index]!);
+      const slot = wanted & this.#mask;
+      if (this.#hashes[slot] === wanted) nodes[found++] = this.#nodes[slot];
+    }
+    return found;
+  }
+
   /** The key's node, made where it is missing. */
   obtain(unsigned: number, text: string): KeyNode<S> {
     const hash = signed(unsigned);

@@ -69,6 +69,11 @@ type SelectorNode<S> = KeyNode<S> | PrefixNode<S> | RangeSeats<S> | PatternSeats
 
 type PrefixMap<S> = Map<number, PrefixNode<S>[]>;
 
+/** From so many keys on their nodes are not in the processor's cache when a change comes for one. */
+const COLD_KEYS_MIN = 2000;
+/** Records that are looked at together. Enough for all misses that a processor can have under way. */
+const AHEAD_RECORDS = 64;
+
 /** The one bucket of the map of deep prefixes. */
 const DEEP_HASH = 0;
 
@@ -80,6 +85,11 @@ export class Matcher<S extends MatcherSeat<S>> {
   readonly #ranges = new RangeIndex<RangeSeats<S>>();
   readonly #patterns = new PatternTrie<PatternSeats<S>>();
   #visit = 0;
+  readonly #aheadHashes = new Uint32Array(AHEAD_RECORDS);
+  readonly #aheadNodes: (KeyNode<S> | undefined)[] = new Array(AHEAD_RECORDS).fill(undefined);
+  readonly #aheadSeats: (S | undefined)[] = new Array(AHEAD_RECORDS).fill(undefined);
+  /** What `lookAhead` has read. It means nothing, and keeps the reading from being left out. */
+  #seenAhead = 0;
 
   /** @param hash The hash that the records carry. Only a test has a reason to choose it. */
   constructor(hash: (bytes: Uint8Array) => number = hashBytes) {
@@ -116,6 +126,39 @@ export class Matcher<S extends MatcherSeat<S>> {
       if (this.#prefixes.has(record.hash(index))) return true;
     }
     return false;
+  }
+
+  /**
+   * Reads what `match` will need for the records from the index `from` on, which are about to be matched. Where many keys are watched each of their
+   * objects costs a miss of the cache, and `match` waits for one after the other; here those of many records are under way at once. It changes nothing.
+   *
+   * @param look Reads what its caller needs of a seat.
+   */
+  lookAhead(records: readonly MatchableRecord[], from: number, look: (seat: S) => number): void {
+    if (this.#keys.count < COLD_KEYS_MIN) return;
+    for (let start = from; start < records.length; start += AHEAD_RECORDS) {
+      const count = Math.min(AHEAD_RECORDS, records.length - start);
+      for (let index = 0; index < count; index++)
+        this.#aheadHashes[index] = this.#keyHash(records[start + index]!);
+      this.#seenAhead ^= this.#lookAt(this.#keys.glance(this.#aheadHashes, count, this.#aheadNodes), look);
+    }
+  }
+
+  /** Loops of one step each: a loop that did all three would wait in each turn. */
+  #lookAt(count: number, look: (seat: S) => number): number {
+    const nodes = this.#aheadNodes;
+    const seats = this.#aheadSeats;
+    let seatCount = 0;
+    let seen = 0;
+    for (let index = 0; index < count; index++) seen += nodes[index]!.text.length;
+    for (let index = 0; index < count; index++) {
+      const under = nodes[index]!.seats;
+      if (under !== undefined && !(under instanceof Set)) seats[seatCount++] = under;
+    }
+    for (let index = 0; index < seatCount; index++) seen += look(seats[index]!);
+    nodes.fill(undefined);
+    seats.fill(undefined);
+    return seen;
   }
 
   /** Calls `call` once for each watcher that wants the record's key. Hot path: a miss costs one look-up for each part. */

@@ -22,9 +22,24 @@ import { KvCorruptError } from "../errors.js";
 import { aligned } from "../ring/ring-memory.js";
 import { compareStamps, laterStamp, type Stamp, stampBefore, stampOf } from "./stamp.js";
 
+/** As many records that were taken are worth a cut. */
+const TAKEN_MIN = 64;
+
+/** Who wants the records of a queue. */
+export interface Interest {
+  /** Whether a record is to be kept; it is asked when the record comes. */
+  isWanted(record: ChangeRecord): boolean;
+  /** Those from the index `from` on were kept, and will be taken soon. */
+  onKept(records: readonly ChangeRecord[], from: number): void;
+}
+
+const EVERYTHING: Interest = { isWanted: () => true, onKept: () => {} };
+
 export class RecordQueue {
-  readonly #isWanted: (record: ChangeRecord) => boolean;
+  readonly #interest: Interest;
   #records: ChangeRecord[] = [];
+  /** The stamp of each, by the same index: reading it from the record takes ten bytes one by one, and it is asked for often. */
+  #stamps: Stamp[] = [];
   #takenCount = 0;
   /** Index of the first record that was not shown ahead. */
   #aheadEnd = 0;
@@ -36,18 +51,18 @@ export class RecordQueue {
 
   /**
    * @param after Records at or below it are not wanted, and count as complete.
-   * @param isWanted Whether a record is to be kept; it is asked when the record comes. Default: all are.
+   * @param interest Default: all of them.
    */
-  constructor(after: Stamp, isWanted: (record: ChangeRecord) => boolean = () => true) {
-    this.#isWanted = isWanted;
+  constructor(after: Stamp, interest = EVERYTHING) {
+    this.#interest = interest;
     this.#sealed = after;
     this.#last = after;
     this.#readFromLog = after;
   }
 
-  /** The oldest record that was not taken. */
-  get head(): ChangeRecord | undefined {
-    return this.#records[this.#takenCount];
+  /** Of the oldest record that was not taken. */
+  get head(): Stamp | undefined {
+    return this.#stamps[this.#takenCount];
   }
 
   /** Bytes of the records that were not taken. */
@@ -102,12 +117,12 @@ export class RecordQueue {
   /** Forgets the records of the last commit, unless it is known to be whole: it will come again from another source. */
   dropUnsealed(): void {
     for (;;) {
-      const record = this.#records.at(-1);
-      if (record === undefined || compareStamps(record, this.#sealed) <= 0) break;
+      const stamp = this.#stamps.at(-1);
+      if (stamp === undefined || compareStamps(stamp, this.#sealed) <= 0) break;
       if (this.#records.length <= this.#takenCount)
         throw new KvCorruptError("a commit was taken before it was whole");
-      this.#records.pop();
-      this.#bytes -= record.length;
+      this.#stamps.pop();
+      this.#bytes -= this.#records.pop()!.length;
     }
     this.#last = this.#sealed;
   }
@@ -131,15 +146,18 @@ export class RecordQueue {
     }
   }
 
-  /** Takes the head away. Only where there is one. */
-  shift(): ChangeRecord {
-    const record = this.head;
-    if (record === undefined) throw new KvCorruptError("took a record from an empty queue");
-    this.#takenCount++;
+  /** Moves the records of the commit at `stamp` to the end of `records`, if that commit is the first one here. */
+  takeCommit(stamp: Stamp, records: ChangeRecord[]): void {
+    let head = this.head;
+    if (head === undefined || compareStamps(head, stamp) !== 0) return;
+    do {
+      const record = this.#records[this.#takenCount++]!;
+      this.#bytes -= record.length;
+      records.push(record);
+      head = this.head;
+    } while (head !== undefined && compareStamps(head, stamp) === 0);
     this.#aheadEnd = Math.max(this.#aheadEnd, this.#takenCount);
-    this.#bytes -= record.length;
     this.#forgetTaken();
-    return record;
   }
 
   get #isOpen(): boolean {
@@ -147,10 +165,10 @@ export class RecordQueue {
   }
 
   #commitAt(index: number): readonly ChangeRecord[] | undefined {
-    const first = this.#records[index];
+    const first = this.#stamps[index];
     if (first === undefined || compareStamps(first, this.#sealed) > 0) return undefined;
     let end = index + 1;
-    while (end < this.#records.length && compareStamps(this.#records[end]!, first) === 0) end++;
+    while (end < this.#stamps.length && compareStamps(this.#stamps[end]!, first) === 0) end++;
     return this.#records.slice(index, end);
   }
 
@@ -161,6 +179,7 @@ export class RecordQueue {
    */
   #append(block: Uint8Array, knownThrough: Stamp): boolean {
     const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+    const first = this.#records.length;
     let offset = 0;
     while (offset < block.byteLength) {
       const record = readChangeRecord(block, offset, view);
@@ -169,10 +188,12 @@ export class RecordQueue {
       if (compareStamps(stamp, knownThrough) <= 0) continue;
       this.#reach(stamp);
       if (record.isStub) return false;
-      if (!this.#isWanted(record)) continue;
+      if (!this.#interest.isWanted(record)) continue;
       this.#records.push(record);
+      this.#stamps.push(stamp);
       this.#bytes += record.length;
     }
+    if (this.#records.length > first) this.#interest.onKept(this.#records, first);
     return true;
   }
 
@@ -185,10 +206,12 @@ export class RecordQueue {
     this.#last = stamp;
   }
 
-  /** Cuts off the front when it is half of the array: each record is moved once on average. */
+  /** Cuts off the front when it is half of the array, so that each record is moved once on average, and when nothing stands behind it. */
   #forgetTaken(): void {
-    if (this.#takenCount * 2 < this.#records.length) return;
+    const { length } = this.#records;
+    if (this.#takenCount < length && (this.#takenCount < TAKEN_MIN || this.#takenCount * 2 < length)) return;
     this.#records = this.#records.slice(this.#takenCount);
+    this.#stamps = this.#stamps.slice(this.#takenCount);
     this.#aheadEnd -= this.#takenCount;
     this.#takenCount = 0;
   }

@@ -23,12 +23,11 @@
  *
  * It does not know the other shards, and does not catch errors of the log: the dispatcher ends everything with them.
  */
-import type { ChangeRecord } from "../codec/change-record.js";
 import { KvCorruptError } from "../errors.js";
 import { DISPATCH_BACKLOG_BYTES_MAX, POLL_BYTES_MAX } from "../limits.js";
 import { ChangeRingReader } from "../ring/change-ring.js";
 import { appendLog, type ReadLog } from "./log-reader.js";
-import { RecordQueue } from "./record-queue.js";
+import { type Interest, RecordQueue } from "./record-queue.js";
 import { lastStampBelow, type Stamp } from "./stamp.js";
 import { publishLap } from "./watch-diagnostics.js";
 
@@ -45,8 +44,8 @@ export interface ShardFeedOptions {
   readonly counter: () => number;
   /** Records at or below it are not wanted. Everything up to it must have been published when the feed is made. */
   readonly after: Stamp;
-  /** Whether anybody may want a record that comes now. */
-  readonly isWanted: (record: ChangeRecord) => boolean;
+  /** Who may want a record that comes now. */
+  readonly interest: Interest;
 }
 
 export class ShardFeed {
@@ -67,7 +66,7 @@ export class ShardFeed {
     this.#shard = options.shard;
     this.#readLog = options.readLog;
     this.#counter = options.counter;
-    this.queue = new RecordQueue(options.after, options.isWanted);
+    this.queue = new RecordQueue(options.after, options.interest);
     this.#reader = new ChangeRingReader(options.ring);
     this.#epoch = this.#reader.epoch;
     this.#reader.skipTo(this.#reader.tail);

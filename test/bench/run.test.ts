@@ -49,7 +49,7 @@ describe("the bench", () => {
   it("runs the measurements of the parts", async () => {
     const args = [
       "--only",
-      "key-codec,value-codec,change-record,change-ring,dispatcher,frame-ring",
+      "key-codec,value-codec,change-record,change-ring,dispatcher,delivery,frame-ring",
       "--seconds",
       "0.005",
     ];

@@ -50,6 +50,28 @@ describe("change feed", () => {
     expect((await next).value).toMatchObject({ value: 0 });
   });
 
+  test("its stats say the position of what was handed over last, whether the consumer waited for that or found it in the buffer", async () => {
+    const engine = new FakeEngine();
+    const { feed, changes } = open(engine, { key: ["k"] });
+    const stood = feed.stats();
+    const waits = changes.next();
+    await turns();
+    engine.shards[0]!.write([
+      { key: ["other"], value: 0 },
+      { key: ["k"], value: 1, place: 1 },
+    ]);
+    engine.pollAll();
+    const straight = (await waits).value!;
+    expect(straight.position.slice(-4)).toBe("0001");
+    expect(feed.stats()).toEqual({ ...stood, delivered: 1, position: straight.position });
+    engine.shards[1]!.write([{ key: ["k"], value: 2 }]);
+    engine.pollAll();
+    expect(feed.stats()).toMatchObject({ bufferedChanges: 1, delivered: 1, position: straight.position });
+    const fromBuffer = (await changes.next()).value!;
+    expect(feed.stats()).toMatchObject({ bufferedChanges: 0, delivered: 2, position: fromBuffer.position });
+    expect(fromBuffer.position > straight.position).toBe(true);
+  });
+
   test("a change that can't be decoded is the last thing that a consumer hears, whether it waited or not, and no other feed's matter", async () => {
     const engine = new FakeEngine();
     const [waits, comesLater] = [open(engine), open(engine)];
