@@ -112,8 +112,8 @@ export class ChangeBatch {
     this.closeCommit(counter, order);
   }
 
-  /** Removes entries that have expired, under a versionstamp of their own. */
-  sweep(expired: readonly ExpiredEntry[], counter: number, order: number): void {
+  /** Removes entries that have expired, under a versionstamp of their own; other shards may do so, too, under the same (`isMulti`). */
+  sweep(expired: readonly ExpiredEntry[], counter: number, order: number, isMulti: boolean): void {
     expired.forEach(({ key, expiresAtMs, place, previous }) => {
       this.#store.removeEntry(key);
       this.#store.removeExpiry(expiresAtMs, key);
@@ -121,6 +121,7 @@ export class ChangeBatch {
         ...this.#deletion(counter, order, key, place),
         ...previousOf(previous),
         cause: ChangeCause.expired,
+        isMulti,
       });
     });
     this.closeCommit(counter, order);

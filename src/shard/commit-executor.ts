@@ -58,7 +58,7 @@ export class CommitExecutor {
     });
     if (plan.verdict === "refuse") return { status: ReplyStatus.refused, failedChecks: plan.failedChecks };
     if (plan.verdict === "misuse") return { status: ReplyStatus.misuse, message: plan.message };
-    if (plan.expired.length > 0) batch.sweep(plan.expired, counter, order - 1);
+    if (plan.expired.length > 0) batch.sweep(plan.expired, counter, order - 1, false);
     batch.apply(plan.effects, counter, order, false);
     if (commit.queue !== undefined) this.#queue!.apply(commit.queue, counter, order, nowMs);
     return committedReply(plan, counter, order);

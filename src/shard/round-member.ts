@@ -230,7 +230,7 @@ export class RoundMember {
     });
     if (plan.verdict !== "apply")
       throw new Error(`commit ${index} of round ${round.round} was decided and can't be applied`);
-    if (plan.expired.length > 0) batch.sweep(plan.expired, round.counter, order - 1);
+    if (plan.expired.length > 0) batch.sweep(plan.expired, round.counter, order - 1, true);
     batch.apply(plan.effects, round.counter, order, true);
     if (commit.queue?.shard === shard) this.#queue.apply(commit.queue, round.counter, order, round.nowMs);
   }

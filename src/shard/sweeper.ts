@@ -70,6 +70,7 @@ export class Sweeper {
         [{ shard, key, expiresAtMs: dueMs, place: 0, previous: this.#previous(key) }],
         counter,
         order,
+        false,
       );
     });
   }
