@@ -84,15 +84,18 @@ export class ShardThreads {
     for (const thread of this.#threads) void thread.resume();
   }
 
-  /** Starts them, and resolves when every shard is ready. Throws what keeps one from starting; then all are stopped. */
+  /** Starts them, and resolves when every shard is ready. Throws KvShardFailedError when one does not start; then all are stopped. */
   async start(): Promise<void> {
     const starts = await Promise.allSettled(
       this.#threads.map((thread, shard) => thread.start(this.#options.redos[shard]!)),
     );
-    const failed = starts.find((start) => start.status === "rejected");
-    if (failed === undefined) return;
+    const shard = starts.findIndex(({ status }) => status === "rejected");
+    if (shard < 0) return;
     await this.stop();
-    throw failed.reason;
+    // What came from another thread has lost its class and its code.
+    const { reason } = starts[shard] as PromiseRejectedResult;
+    const message = reason instanceof Error ? reason.message : String(reason);
+    throw new KvShardFailedError(shard, `its thread did not start: ${message}`, { cause: reason });
   }
 
   /** Asks all shards to stop, and waits until they have let go of their stores. Their threads stay, for {@link resume}. */
