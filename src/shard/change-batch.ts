@@ -143,19 +143,23 @@ export class ChangeBatch {
     this.#takenCounter = counter;
   }
 
-  /** Writes what is left of the log, trims it, and writes where the shard stands now if anything has moved. */
+  /**
+   * Trims the log, appends to it, and writes where the shard stands now if anything has moved. It trims first: LMDB may lose the pages of a
+   * large row that is put and removed in one transaction.
+   */
   finish(): void {
-    const appendedBytes = this.#appendLog();
+    this.#endPiece();
     const before = this.#store.head() ?? NEW_SHARD;
     if (
       !this.#stamped &&
       this.#takenCounter > readCounter(before.lastVersionstamp, 0) + COUNTERS_UNMARKED_MAX
     )
       this.closeCommit(this.#takenCounter, 0);
-    const logBytes = before.logBytes + appendedBytes;
+    const logBytes = before.logBytes + this.#pieceStart;
     const trimmed = this.#trimmer.rowsToTrim(logBytes, this.#nowMs);
     if (!this.#stamped && trimmed.length === 0) return;
     for (const row of trimmed) this.#store.log.remove(row);
+    this.#appendLog();
     this.#store.putHead({
       lastVersionstamp: this.#stamped ? versionstampOf(this.#counter, this.#order) : before.lastVersionstamp,
       trimmedThrough: trimmed.at(-1)?.key.slice(0, VERSIONSTAMP_BYTES) ?? before.trimmedThrough,
@@ -250,16 +254,12 @@ export class ChangeBatch {
     this.#pieceStart = this.#wholeEnd;
   }
 
-  /** Appends all pieces to the log. Returns their bytes. */
-  #appendLog(): number {
-    this.#endPiece();
-    if (this.#pieces.length === 0) return 0;
+  #appendLog(): void {
     const pieces = this.#pieces.map(({ last, start, end }) => ({
       last,
       records: this.#bytes.subarray(start, end),
     }));
     this.#store.log.append(pieces, this.#nowMs);
-    return this.#wholeEnd;
   }
 
   #grow(bytes: number): void {

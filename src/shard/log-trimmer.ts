@@ -24,12 +24,15 @@ export class LogTrimmer {
     this.#bounds = bounds;
   }
 
-  /** The oldest rows that must go, of a log with `logBytes`: few at a time, and never the newest row. Inside a transaction only. */
+  /**
+   * The oldest rows that must go, of a log that has `logBytes`, or will have them when the transaction has appended its own: few at a time,
+   * and never all that it has. Inside a transaction only.
+   */
   rowsToTrim(logBytes: number, nowMs: number): LogRowHead[] {
     if (logBytes <= this.#bounds.bytesMax && this.#bounds.ageMsMax === Number.POSITIVE_INFINITY) return [];
     const rows: LogRowHead[] = [];
     let leftBytes = logBytes;
-    for (const row of this.#store.log.heads()) {
+    for (const row of this.#store.log.rows()) {
       const isBeyond = leftBytes > this.#bounds.bytesMax || this.#isOld(row, nowMs);
       if (!isBeyond || leftBytes === row.bytes || rows.length === LOG_TRIM_ROWS_MAX) break;
       rows.push(row);

@@ -100,14 +100,19 @@ export class ChangeLog {
     return rows;
   }
 
-  /** What the rows are, the oldest first, the tail last. The cursor closes when the iteration ends. */
-  *heads(): Generator<LogRowHead, void> {
+  /** What the rows are, without the tail, the oldest first. The cursor closes when the iteration ends. */
+  *rows(): Generator<LogRowHead, void> {
     for (const key of this.#rows.getKeys({ start: FIRST })) yield readLogRowHead(key);
+  }
+
+  /** The same with the tail, as the last. */
+  *heads(): Generator<LogRowHead, void> {
+    yield* this.rows();
     const tail = this.#main.getBinary(LOG_TAIL);
     if (tail !== undefined) yield readLogRowHead(tail.subarray(0, LOG_KEY_BYTES));
   }
 
-  /** Removes a row, which is not the newest. Inside a transaction only. */
+  /** Removes a row. Inside a transaction only. */
   remove(row: LogRowHead): void {
     this.#rows.remove(row.key);
   }
