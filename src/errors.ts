@@ -25,6 +25,7 @@ export type KvErrorCode =
   | "KV_UNKNOWN_OUTCOME"
   | "KV_MANIFEST_DAMAGED"
   | "KV_FORMAT_NEWER"
+  | "KV_FORMAT_OLDER"
   | "KV_NOT_A_STORE"
   | "KV_SHARD_COUNT"
   | "KV_OPTIONS_CONFLICT"
@@ -181,19 +182,21 @@ export class KvManifestError extends KvError {
   }
 }
 
-/** The store was written by a newer Belfry. Nothing was touched. */
+/** The store was written by a newer Belfry, or by an older one whose format this one does not read. Nothing was touched. */
 export class KvFormatError extends KvError {
   override readonly name = "KvFormatError";
   readonly format: number;
-  readonly formatMax: number;
+  /** What this version reads. */
+  readonly formatRead: number;
 
-  constructor(path: string, format: number, formatMax: number) {
-    super(
-      "KV_FORMAT_NEWER",
-      `store ${path} has format ${format}, this version of belfry reads up to ${formatMax}: open it with a newer belfry`,
-    );
+  constructor(path: string, format: number, formatRead: number) {
+    const [code, advice] =
+      format > formatRead
+        ? (["KV_FORMAT_NEWER", "open it with a newer belfry"] as const)
+        : (["KV_FORMAT_OLDER", "export it with the belfry that wrote it, and import that"] as const);
+    super(code, `store ${path} has format ${format}, this version of belfry reads ${formatRead}: ${advice}`);
     this.format = format;
-    this.formatMax = formatMax;
+    this.formatRead = formatRead;
   }
 }
 

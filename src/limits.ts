@@ -6,8 +6,8 @@
 const KIB = 1024;
 const MIB = 1024 * KIB;
 
-/** Format of everything on disk. A store with a higher one is refused. */
-export const STORE_FORMAT = 1;
+/** Format of everything on disk. A store with another one is refused. */
+export const STORE_FORMAT = 2;
 
 /** LMDB page size in bytes, fixed at creation: its largest key is then 4026 bytes, and Deno KV allows 2048. */
 export const PAGE_SIZE_BYTES = 8192;

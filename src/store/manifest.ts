@@ -141,6 +141,7 @@ function parseManifest(file: string): Manifest {
   const expected = checksum(rest);
   if (found !== expected)
     throw new KvManifestError(file, `its checksum is ${String(found)}, expected ${expected}`);
+  if (rest["format"] !== STORE_FORMAT) throw new KvFormatError(file, Number(rest["format"]), STORE_FORMAT);
   return rest as unknown as Manifest;
 }
 

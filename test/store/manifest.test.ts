@@ -36,6 +36,19 @@ async function expectUntouched(path: string, error: object, options: KvOpenOptio
   expect(directoryState(path)).toEqual(before);
 }
 
+/** As a program with format 1 wrote it. */
+const OLDER_MANIFEST = `{
+  "format": 1,
+  "id": "0ef8e391-6116-4497-902b-c6b1614e7df7",
+  "shards": 1,
+  "partitionDepth": 2,
+  "partitionHash": "fnv1a32-fmix32",
+  "pageSizeBytes": 8192,
+  "createdAt": "2026-11-22T01:35:24.525Z",
+  "checksum": "aa24ed1a067cf8e2"
+}
+`;
+
 const manifestOf = (path: string) => join(path, "manifest.json");
 const fieldsOf = (path: string) => JSON.parse(readFileSync(manifestOf(path), "utf8"));
 
@@ -43,7 +56,7 @@ describe("reading", () => {
   test("what was fixed at creation is read back, and accepted when it is asked for", () => {
     const path = emptyDirectory();
     const made = createManifest(path, 5, 3);
-    expect(made).toMatchObject({ shards: 5, partitionDepth: 3, format: 1 });
+    expect(made).toMatchObject({ shards: 5, partitionDepth: 3, format: 2 });
     // A crash here leaves shards that have never been open: they are made anew.
     expect(readManifest(path, {})).toBeNull();
     finishCreation(path);
@@ -125,9 +138,16 @@ describe("a damaged manifest is told as such, and nothing is touched", () => {
 describe("a store that can't be opened as asked", () => {
   test("a newer format: an error with both formats, and nothing is touched", async () => {
     const path = await madeStore();
-    writeFileSync(manifestOf(path), JSON.stringify({ ...fieldsOf(path), format: 2, whatever: "comes" }));
-    await expectUntouched(path, { code: "KV_FORMAT_NEWER", format: 2, formatMax: 1 });
+    writeFileSync(manifestOf(path), JSON.stringify({ ...fieldsOf(path), format: 3, whatever: "comes" }));
+    await expectUntouched(path, { code: "KV_FORMAT_NEWER", format: 3, formatRead: 2 });
     await expect(openKv(path)).rejects.toBeInstanceOf(KvFormatError);
+  });
+
+  test("an older format that is not read: the same, with what to do", async () => {
+    const path = await madeStore();
+    writeFileSync(manifestOf(path), OLDER_MANIFEST);
+    await expectUntouched(path, { code: "KV_FORMAT_OLDER", format: 1, formatRead: 2 });
+    await expect(openKv(path)).rejects.toThrow(/export it with the belfry that wrote it/);
   });
 
   test("another number of shards: an error that names belfry reshard, and nothing is touched", async () => {
