@@ -35,7 +35,8 @@ export interface KvOpenOptions {
   readonly clock?: KvClock;
   /**
    * How much of the change log is kept, for watchers that lag or come back: `bytesMax` bytes of change records (default 256 MiB) that
-   * are not older than `ageMsMax` milliseconds (default: no bound). The oldest go first.
+   * are not older than `ageMsMax` milliseconds (default: no bound). The oldest go first. What a shard has written last goes with its next
+   * write at the earliest, and its newest changes, up to 2,000 bytes or one commit, stay however old they are.
    */
   readonly history?: { readonly bytesMax?: number; readonly ageMsMax?: number };
   /** Every `set` of this Kv writes and announces nothing when the same bytes stand there already. Default: false. */

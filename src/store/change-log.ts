@@ -70,10 +70,13 @@ export class ChangeLog {
   #openTail(bytesToCome: number): number {
     const tail = this.#main.getBinaryFast(LOG_TAIL);
     if (tail === undefined) return 0;
-    this.#scratch.set(tail);
     const bytes = tail.length - LOG_KEY_BYTES;
-    if (bytes + bytesToCome <= LOG_ROW_BYTES_MAX) return bytes;
-    const row = this.#scratch.subarray(0, tail.length);
+    if (bytes + bytesToCome <= LOG_ROW_BYTES_MAX) {
+      this.#scratch.set(tail);
+      return bytes;
+    }
+    // A copy, of whatever size: another version may have had another bound.
+    const row = tail.slice();
     this.#rows.put(row.slice(0, LOG_KEY_BYTES), row.subarray(LOG_KEY_BYTES));
     return 0;
   }

@@ -37,3 +37,34 @@ test("a commit stops at a closed gate, and a part of a round that others may hav
   expect(stops).toHaveBeenCalledTimes(1);
   expect(control.commits(0)).toBe(2);
 });
+
+test("a transaction removes from the log what was there before it, and never what it appends itself", () => {
+  const control = Control.create(1, 0, 0);
+  const bounds = { bytesMax: 50_000, ageMsMax: Number.POSITIVE_INFINITY };
+  const changes = createChangeRing(2 ** 20);
+  const writer = new ShardWriter(
+    { shard: 0, control, store, clock: systemClock, changes, faults: new Faults(null, 0), log: bounds },
+    null,
+  );
+  const commit = (first: number, count: number, bytes: number) =>
+    writer.commit(1, (batch) => {
+      for (let n = first; n < first + count; n++) {
+        const after = { encoding: 1, value: new Uint8Array(bytes), expiresAtMs: 0 };
+        const effect = { shard: 0, key: Buffer.from(`key ${n}`), place: 0, before: null, after };
+        batch.apply([effect], control.takeCounter(0), 1, false);
+      }
+    });
+  const logged = () => {
+    store.renew();
+    return [...store.log.heads()].map(({ bytes }) => bytes);
+  };
+  // Each of these is beyond the bound by itself: LMDB may lose pages that are used and let go within one transaction.
+  commit(0, 5, 20_000);
+  expect(logged().length).toBe(5);
+  commit(5, 4, 20_000);
+  expect(logged().length).toBe(4);
+  commit(9, 1, 10);
+  expect(logged().length).toBe(3);
+  expect(logged().reduce((sum, bytes) => sum + bytes, 0)).toBeLessThanOrEqual(bounds.bytesMax);
+  expect(store.head()!.logBytes).toBe(logged().reduce((sum, bytes) => sum + bytes, 0));
+});
